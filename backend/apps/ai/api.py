@@ -1,0 +1,139 @@
+"""Recognitions over HTTP: ask, look, accept."""
+
+import hashlib
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from ninja import Router, Schema
+from pydantic import AfterValidator, StringConstraints
+
+from apps.accounts.tokens import bearer, user_of
+from apps.ai.models import TEXT_LIMIT, Recognition
+from apps.ai.services import NotAcceptable, accept_recognition, request_recognition
+from apps.nutrition.schemas import MealOut, PortionOut
+from config.problems import Problem, ProblemOut
+
+router = Router(auth=bearer)
+
+RETRY_AFTER_SECONDS = 1
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("may not hold NUL characters")
+    return text
+
+
+MealText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=TEXT_LIMIT),
+    AfterValidator(_without_nul),
+]
+
+
+class RecognitionIn(Schema):
+    text: MealText
+
+
+class RecognitionAccepted(Schema):
+    id: UUID
+    status: Recognition.Status
+
+
+class ErrorOut(Schema):
+    code: str
+    title: str
+    detail: str
+
+
+class RecognitionOut(Schema):
+    id: UUID
+    status: Recognition.Status
+    items: list[PortionOut]
+    notes: str
+    meal_id: int | None
+    error: ErrorOut | None
+
+    @classmethod
+    def of(cls, recognition: Recognition) -> "RecognitionOut":
+        return cls(
+            id=recognition.pk,
+            status=Recognition.Status(recognition.status),
+            items=[PortionOut.from_orm(item) for item in recognition.items.all()],
+            notes=recognition.notes,
+            meal_id=recognition.meal_id,
+            error=_error_of(recognition),
+        )
+
+
+def _error_of(recognition: Recognition) -> ErrorOut | None:
+    if recognition.status != Recognition.Status.FAILED:
+        return None
+    return ErrorOut(
+        code=recognition.error_code,
+        title=_("The meal was not recognised"),
+        detail=_("Something went wrong on our side. Please try again."),
+    )
+
+
+@router.post(
+    "",
+    response={202: RecognitionAccepted, 401: ProblemOut, 422: ProblemOut},
+    summary="Ask what a line of text comes to",
+)
+def create_recognition(
+    request: HttpRequest, body: RecognitionIn, response: HttpResponse
+) -> tuple[int, RecognitionAccepted]:
+    recognition = request_recognition(
+        user=user_of(request), text=body.text, language=(get_language() or "ru")[:2]
+    )
+    response["Location"] = f"{request.path}/{recognition.pk}"
+    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return 202, RecognitionAccepted(id=recognition.pk, status=Recognition.Status.PENDING)
+
+
+@router.get(
+    "/{uuid:recognition_id}",
+    response={200: RecognitionOut, 304: None, 401: ProblemOut, 404: ProblemOut},
+    summary="How far a recognition is, and what it found",
+)
+def show_recognition(
+    request: HttpRequest, recognition_id: UUID, response: HttpResponse
+) -> RecognitionOut | tuple[int, None]:
+    """Answers 304 to the ETag of the last answer; Retry-After says when to look again."""
+    recognition = get_object_or_404(
+        Recognition.objects.prefetch_related("items"), pk=recognition_id, user=user_of(request)
+    )
+    shown = RecognitionOut.of(recognition)
+    etag = f'"{hashlib.sha256(shown.model_dump_json().encode()).hexdigest()[:32]}"'
+    response["ETag"] = etag
+    response["Cache-Control"] = "private, no-cache"
+    response["Vary"] = "Authorization, Accept-Language"
+    if recognition.status in Recognition.OPEN:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if etag in request.headers.get("If-None-Match", ""):
+        return 304, None
+    return shown
+
+
+@router.post(
+    "/{uuid:recognition_id}/accept",
+    response={201: MealOut, 401: ProblemOut, 404: ProblemOut, 409: ProblemOut},
+    summary="Make it a meal of the diary",
+)
+def accept(request: HttpRequest, recognition_id: UUID) -> tuple[int, MealOut]:
+    """Accepting again answers the same meal, as if for the first time."""
+    recognition = get_object_or_404(Recognition, pk=recognition_id, user=user_of(request))
+    try:
+        meal = accept_recognition(recognition=recognition)
+    except NotAcceptable as error:
+        titles = {
+            "recognition_not_done": _("The meal is not recognised yet"),
+            "nothing_to_count": _("There is nothing here that could be counted"),
+        }
+        raise Problem(409, error.code, titles[error.code]) from None
+    return 201, MealOut.of(meal)

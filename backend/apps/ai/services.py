@@ -1,0 +1,79 @@
+"""What changes recognitions: requested, recognised, accepted."""
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.ai.local import LocalProvider
+from apps.ai.models import Recognition, RecognizedItem
+from apps.ai.providers import Provider
+from apps.jobs.services import finishing, submit_job
+from apps.nutrition.models import Meal
+from apps.nutrition.services import Portion, create_meal
+
+PROVIDERS: dict[str, type[Provider]] = {LocalProvider.name: LocalProvider}
+
+
+class NotAcceptable(Exception):
+    """The recognition cannot become a meal; `code` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def request_recognition(*, user: User, text: str, language: str) -> Recognition:
+    """Accept the text; a worker on queue `ai` will recognise it."""
+    with transaction.atomic():
+        return submit_job(job=Recognition(user=user, text=text, language=language))
+
+
+def recognize(recognition: Recognition) -> None:
+    """Ask the provider, and keep what it said.
+
+    Raises `jobs.errors.Temporary` and `jobs.errors.Permanent` as the provider does.
+    """
+    provider = PROVIDERS[settings.AI_PROVIDER]()
+    answer = provider.recognize(text=recognition.text, language=recognition.language)
+    with finishing(recognition):
+        RecognizedItem.objects.bulk_create(
+            RecognizedItem(recognition=recognition, position=position, **vars(item))
+            for position, item in enumerate(answer.items)
+        )
+        Recognition.objects.filter(pk=recognition.pk).update(
+            provider=provider.name, notes=answer.notes
+        )
+
+
+def accept_recognition(*, recognition: Recognition) -> Meal:
+    """Make the recognition a meal eaten now; accepted again, it is the same meal.
+
+    Raises NotAcceptable where it is not done, or there is nothing to count.
+    """
+    with transaction.atomic():
+        locked = Recognition.objects.select_for_update(of=("self",)).get(pk=recognition.pk)
+        if locked.meal is not None:
+            return locked.meal
+        if locked.status != Recognition.Status.DONE:
+            raise NotAcceptable("recognition_not_done")
+        items = list(locked.items.all())
+        if not items:
+            raise NotAcceptable("nothing_to_count")
+        locked.meal = create_meal(
+            user=locked.user,
+            eaten_at=timezone.now(),
+            portions=[
+                Portion(
+                    name=item.name,
+                    grams=item.grams,
+                    energy_kcal=item.energy_kcal,
+                    protein_g=item.protein_g,
+                    fat_g=item.fat_g,
+                    carbohydrate_g=item.carbohydrate_g,
+                )
+                for item in items
+            ],
+        )
+        locked.save(update_fields=["meal"])
+        return locked.meal

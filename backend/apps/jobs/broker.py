@@ -1,0 +1,83 @@
+"""The doorbell: telling a worker to look at a row, and noticing a Redis that forgot."""
+
+import logging
+import time
+from functools import cache
+
+import redis
+from celery import current_app
+from django.conf import settings
+from kombu import Connection
+from kombu.exceptions import LimitExceeded, OperationalError
+from kombu.pools import producers
+
+from apps.jobs.models import Job
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 1.0
+"""A request may ring: it must not wait for Redis as long as a worker may."""
+
+QUIET_SECONDS = 5.0
+MARKER = "eatfit24:rung"
+
+_silent_until = 0.0
+
+
+def ring(job: Job) -> bool:
+    """Send the job's message. A broker that is away is logged, never raised: the sweep rings.
+
+    After a failure nothing is sent for 5 s, so that a frozen Redis costs the requests of
+    those seconds one time-out and not one each.
+    """
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        return False
+    try:
+        with producers[_connection()].acquire(block=True, timeout=TIMEOUT_SECONDS) as producer:
+            current_app.send_task(
+                job.task,
+                args=[str(job.pk)],
+                producer=producer,
+                ignore_result=True,  # else the result backend is subscribed to, and waited for
+                # Once more at once: a kept connection may be one that Redis has closed.
+                retry=True,
+                retry_policy={"max_retries": 1, "interval_start": 0},
+                **job.message_options(),
+            )
+    except (OperationalError, LimitExceeded, redis.RedisError, OSError) as error:
+        _silent_until = time.monotonic() + QUIET_SECONDS
+        logger.warning("broker away, the sweep will ring", extra={"error": str(error)})
+        return False
+    return True
+
+
+def listen_again() -> None:
+    """End the quiet after a failure."""
+    global _silent_until
+    _silent_until = 0.0
+
+
+@cache
+def _connection() -> Connection:
+    usual: Connection = current_app.connection_for_write()
+    bounds = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+    return usual.clone(transport_options={**usual.transport_options, **bounds})
+
+
+def has_forgotten() -> bool:
+    """Whether Redis was restarted or emptied since `remember`: then no message can be left."""
+    return not client().exists(MARKER)
+
+
+def remember() -> None:
+    client().set(MARKER, 1)
+
+
+@cache
+def client() -> redis.Redis:
+    """A client of the broker's Redis that never waits longer than 2 s."""
+    client: redis.Redis = redis.Redis.from_url(
+        settings.CELERY_BROKER_URL, socket_timeout=2, socket_connect_timeout=2
+    )
+    return client

@@ -1,0 +1,187 @@
+"""The life of a job: submit, claim, finish, fail, try again. The only place that writes it."""
+
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, Q, QuerySet
+from django.db.models.functions import Now
+
+from apps.jobs.broker import ring
+from apps.jobs.errors import LeaseLost
+from apps.jobs.models import FIRST_RING_AGAIN, CurrentRelease, Job
+from config.logs import current
+
+logger = logging.getLogger(__name__)
+
+J = TypeVar("J", bound=Job)
+
+CLAIMABLE = Q(status=Job.Status.PENDING, run_after__lte=Now()) | Q(
+    status=Job.Status.RUNNING, lease_until__lte=Now()
+)
+
+
+def submit_job(*, job: J) -> J:
+    """Insert the job in the caller's transaction and ring once that commits."""
+    job.request_id = job.request_id or current("request_id")
+    job.ring_after = Now() + FIRST_RING_AGAIN
+    job.save(force_insert=True)
+    transaction.on_commit(lambda: _ring(job), robust=True)
+    return job
+
+
+def _ring(job: Job) -> None:
+    ring(job)
+
+
+def claim_job(*, model: type[J], pk: UUID | str) -> J | None:
+    """Take the job for one lease, or None where it is not there to be taken.
+
+    A job whose worker died at its last attempt is failed here.
+    """
+    with transaction.atomic():
+        job = (
+            model._default_manager.select_for_update(skip_locked=True)
+            .filter(CLAIMABLE, _release_may_claim(), pk=pk)
+            .first()
+        )
+        if job is None:
+            return None
+        if job.status == Job.Status.RUNNING and job.attempts >= job.max_attempts:
+            fail_job(job=job, code="worker_lost", error=f"worker died {job.attempts} times")
+            return None
+        _row(job).update(
+            status=Job.Status.RUNNING,
+            attempts=F("attempts") + 1,
+            lease_until=Now() + job.lease,
+            release=settings.RELEASE,
+        )
+    job.attempts += 1
+    job.status = Job.Status.RUNNING
+    return job
+
+
+def _release_may_claim() -> Q:
+    """A worker of another release than the recorded one claims nothing."""
+    if settings.RELEASE == "dev":
+        return Q()
+    return Q(~Exists(CurrentRelease.objects.exclude(release=settings.RELEASE)))
+
+
+@contextmanager
+def finishing(job: Job) -> Iterator[None]:
+    """A transaction that marks the job done and writes, inside, what came of it.
+
+    Raises LeaseLost, and writes nothing, where the job is another worker's by now.
+    """
+    with transaction.atomic():
+        _settle(job, status=Job.Status.DONE, finished_at=Now(), error_code="", last_error="")
+        yield
+    job.status = Job.Status.DONE
+
+
+def fail_job(*, job: Job, code: str, error: str) -> None:
+    """End the job for good; it is a dead letter from now on."""
+    _settle(
+        job,
+        status=Job.Status.FAILED,
+        finished_at=Now(),
+        error_code=code,
+        last_error=error,
+        handled_by="",
+        handled_at=None,
+    )
+    job.status = Job.Status.FAILED
+    logger.error("job failed", extra={"job": str(job), "code": code, "error": error})
+
+
+def retry_job_later(*, job: Job, code: str, error: str, after: timedelta = timedelta()) -> None:
+    """Try again with growing, jittered pauses; fail where no attempt is left."""
+    if job.attempts >= job.max_attempts:
+        fail_job(job=job, code=code, error=error)
+        return
+    pause = max(after, _backoff(job))
+    _postpone(job, pause, max_attempts=job.max_attempts, code=code, error=error)
+    logger.warning(
+        "job will be tried again",
+        extra={"job": str(job), "code": code, "error": error, "pause_s": pause.total_seconds()},
+    )
+
+
+def hand_back_job(*, job: Job, code: str, after: timedelta = timedelta()) -> None:
+    """Give the job back untried. The claim stays counted, as it fences; one more is allowed."""
+    _postpone(job, after, max_attempts=job.max_attempts + 1, code=code, error="")
+
+
+def _backoff(job: Job) -> timedelta:
+    handed_back = max(job.max_attempts - job.tries, 0)
+    doublings = min(max(job.attempts - handed_back, 1) - 1, 16)
+    return min(job.backoff * 2**doublings, job.backoff_limit) * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def _postpone(job: Job, pause: timedelta, *, max_attempts: int, code: str, error: str) -> None:
+    run_after = Now() + pause
+    _settle(
+        job,
+        status=Job.Status.PENDING,
+        run_after=run_after,
+        ring_after=run_after,
+        max_attempts=max_attempts,
+        error_code=code,
+        last_error=error,
+    )
+    job.status = Job.Status.PENDING
+
+
+def _row(job: Job) -> QuerySet[Job]:
+    return type(job)._default_manager.filter(pk=job.pk)
+
+
+def _settle(job: Job, **values: object) -> None:
+    mine = _row(job).filter(status=Job.Status.RUNNING, attempts=job.attempts)
+    if not mine.update(lease_until=None, **values):
+        raise LeaseLost(str(job))
+
+
+def retry_dead_letter(*, job: J, by: str) -> bool:
+    """Open a failed job again with fresh attempts. False where it is not failed any more."""
+    again = (
+        _row(job)
+        .filter(status=Job.Status.FAILED)
+        .update(
+            status=Job.Status.PENDING,
+            max_attempts=F("attempts") + job.tries,
+            run_after=Now(),
+            ring_after=Now() + FIRST_RING_AGAIN,
+            finished_at=None,
+            handled_by=by,
+            handled_at=Now(),
+        )
+    )
+    if again:
+        logger.info("dead letter retried", extra={"job": str(job), "by": by})
+        transaction.on_commit(lambda: _ring(job), robust=True)
+    return bool(again)
+
+
+def dismiss_dead_letter(*, job: Job, by: str) -> bool:
+    """Leave a failed job failed, as seen by somebody. False where it is not open to that."""
+    seen = (
+        _row(job)
+        .filter(status=Job.Status.FAILED, handled_at=None)
+        .update(handled_by=by, handled_at=Now())
+    )
+    if seen:
+        logger.info("dead letter dismissed", extra={"job": str(job), "by": by})
+    return bool(seen)
+
+
+def record_release(*, release: str) -> None:
+    """From now on only workers of this release claim jobs."""
+    CurrentRelease.objects.update_or_create(id=1, defaults={"release": release, "set_at": Now()})

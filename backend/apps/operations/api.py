@@ -1,0 +1,40 @@
+"""Health over HTTP, in the API and beside it."""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja import Router, Schema
+
+from apps.operations.health import run_checks
+
+router = Router()
+
+
+class CheckOut(Schema):
+    ok: bool
+    milliseconds: float
+    detail: str = ""
+
+
+class HealthOut(Schema):
+    status: str
+    release: str
+    checks: dict[str, CheckOut]
+
+
+def health_report() -> tuple[int, dict[str, Any]]:
+    """HTTP status and body: 200 only if every check passed."""
+    checks = run_checks()
+    ok = all(check.ok for check in checks.values())
+    return 200 if ok else 503, {
+        "status": "ok" if ok else "failing",
+        "release": settings.RELEASE,
+        "checks": {name: asdict(check) for name, check in checks.items()},
+    }
+
+
+@router.get("/", response={200: HealthOut, 503: HealthOut}, summary="Can the service work?")
+def health(request: HttpRequest) -> tuple[int, dict[str, Any]]:
+    return health_report()

@@ -1,0 +1,88 @@
+"""Errors to API clients: application/problem+json (RFC 9457) with a stable `code`."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from ninja import NinjaAPI, Schema
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(Exception):
+    """Raise to answer a problem. `title` and `detail` are for people, `code` for programs."""
+
+    def __init__(self, status: int, code: str, title: str, detail: str = "", **more: Any) -> None:
+        super().__init__(code)
+        self.status = status
+        self.body = {"type": "about:blank", "status": status, "code": code, "title": title}
+        if detail:
+            self.body["detail"] = detail
+        self.body |= more
+
+
+class ProblemOut(Schema):
+    """The shape of every error of this API."""
+
+    type: str = "about:blank"
+    status: int
+    code: str
+    title: str
+    detail: str = ""
+
+
+def problem_response(problem: Problem) -> HttpResponse:
+    response = JsonResponse(
+        problem.body, status=problem.status, content_type="application/problem+json"
+    )
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler404: the same shape outside the API's own routes."""
+    return problem_response(Problem(404, "not_found", _("There is nothing here")))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500."""
+    return problem_response(Problem(500, "internal_error", _("Something went wrong on our side")))
+
+
+def install(api: NinjaAPI) -> None:
+    """Have the API answer every kind of error as a problem."""
+
+    @api.exception_handler(Problem)
+    def _problem(request: HttpRequest, error: Problem) -> HttpResponse:
+        return problem_response(error)
+
+    @api.exception_handler(ValidationError)
+    def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+        fields = [
+            {"field": ".".join(str(part) for part in item["loc"][1:]), "message": item["msg"]}
+            for item in error.errors
+        ]
+        title = _("The request is not valid")
+        return problem_response(Problem(422, "invalid_request", title, errors=fields))
+
+    @api.exception_handler(AuthenticationError)
+    def _unauthenticated(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+        return problem_response(Problem(401, "not_authenticated", _("Please log in")))
+
+    @api.exception_handler(Http404)
+    def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+        return not_found(request, error)
+
+    @api.exception_handler(HttpError)
+    def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
+        code = HTTPStatus(error.status_code).name.lower()
+        return problem_response(Problem(error.status_code, code, str(error)))
+
+    @api.exception_handler(Exception)
+    def _unexpected(request: HttpRequest, error: Exception) -> HttpResponse:
+        logger.exception("request raised", extra={"path": request.path})
+        return server_error(request)

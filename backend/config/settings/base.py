@@ -1,0 +1,124 @@
+"""What all settings share. Values come through the contract, never from os.environ."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config import contract
+from config.logs import logging_config
+
+try:
+    env = contract.load(os.environ)
+except contract.ContractError as error:
+    raise ImproperlyConfigured(str(error)) from None
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+RELEASE = env.string("RELEASE")
+RUNTIME_DIR = Path(env.string("RUNTIME_DIR"))
+
+SECRET_KEY = env.string("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.strings("SECRET_KEY_FALLBACKS")
+DEBUG = env.flag("DEBUG")
+PUBLIC_URL = env.string("PUBLIC_URL")
+# Loopback names let checks inside a container ask the server directly; no browser
+# elsewhere can reach us under them.
+ALLOWED_HOSTS = [*env.strings("ALLOWED_HOSTS"), "localhost", "127.0.0.1"]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.staticfiles",
+    "ninja",  # carries the API documentation's static files, so that no CDN is asked
+    "apps.jobs",
+    "apps.accounts",
+    "apps.nutrition",
+    "apps.ai",
+    "apps.webapp",
+    "apps.operations",
+]
+
+MIDDLEWARE = [
+    "apps.operations.middleware.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": env.string("POSTGRES_HOST"),
+        "PORT": env.integer("POSTGRES_PORT"),
+        "NAME": env.string("POSTGRES_DB"),
+        "USER": env.string("POSTGRES_USER"),
+        "PASSWORD": env.string("POSTGRES_PASSWORD"),
+        # The pool checks a connection before it lends it, so a restarted PostgreSQL fails
+        # no request and no job; it replaces CONN_MAX_AGE, which Celery does not heed.
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "pool": {
+                "min_size": 0,
+                "max_size": env.integer("POSTGRES_POOL_SIZE"),
+                "max_idle": 60,
+                "timeout": 5,
+            },
+            "connect_timeout": 3,
+            "application_name": f"eatfit24-{RELEASE}",
+            # A lost network shows within half a minute, not after TCP's own two hours.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "options": "-c statement_timeout=20s -c idle_in_transaction_session_timeout=60s",
+        },
+    }
+}
+DATABASE_OWNER = env.string("POSTGRES_OWNER")
+MIGRATION_TIMEOUTS = {"statement_timeout": "30min", "lock_timeout": "5s"}
+
+CELERY_BROKER_URL = env.string("CELERY_BROKER_URL")
+CELERY_RESULT_BACKEND = env.string("CELERY_RESULT_BACKEND")
+CELERY_WORKER_POOL = env.string("CELERY_WORKER_POOL")
+CELERY_WORKER_CONCURRENCY = env.integer("CELERY_WORKER_CONCURRENCY")
+
+# Storage and processing are UTC; this zone is for display and calendars.
+USE_TZ = True
+TIME_ZONE = "Europe/Moscow"
+USE_I18N = True
+LANGUAGE_CODE = "ru"
+LANGUAGES = [("ru", "Русский"), ("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = (RUNTIME_DIR if env.flag("RUN_COLLECTSTATIC") else BASE_DIR) / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+LOG_LEVEL = env.string("LOG_LEVEL")
+LOGGING = logging_config(level=LOG_LEVEL, json=True, release=RELEASE)
+
+TELEGRAM_BOT_TOKEN = env.string("TELEGRAM_BOT_TOKEN") if env.given("TELEGRAM_BOT_TOKEN") else ""
+TELEGRAM_LOGIN_MAX_AGE = 3600
+ACCESS_TOKEN_LIFETIME = 24 * 3600
+DEVELOPMENT_LOGIN = False
+
+AI_PROVIDER = env.string("AI_PROVIDER")

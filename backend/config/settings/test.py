@@ -1,0 +1,14 @@
+"""Tests: production's code on the embedded PostgreSQL and Redis."""
+
+from config.settings.base import *  # noqa: F403
+from config.settings.base import DATABASES, INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.errands"]
+# A pool would keep the test database open when it is dropped.
+del DATABASES["default"]["OPTIONS"]["pool"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DEVELOPMENT_LOGIN = False

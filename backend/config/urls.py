@@ -1,0 +1,14 @@
+"""Which app answers which address."""
+
+from django.urls import include, path
+
+from config.api import api
+
+urlpatterns = [
+    path("api/v1/", api.urls),
+    path("", include("apps.operations.urls")),
+    path("", include("apps.webapp.urls")),
+]
+
+handler404 = "config.problems.not_found"
+handler500 = "config.problems.server_error"

@@ -1,0 +1,66 @@
+"""The product in one breath, over HTTP: a line of text becomes a meal that the diary counts."""
+
+import time
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+
+TEXT = "2 eggs, 150 g rice and a banana"
+PATIENCE_SECONDS = 30.0
+
+
+class RoundTripFailed(Exception):
+    """Which step did not do what it should."""
+
+
+def eat(url: str, *, init_data: str | None = None, text: str = TEXT) -> dict[str, float]:
+    """Log in, have `text` recognised, accept it; returns the day's totals.
+
+    Logs in with `init_data`, or by the development login. Raises RoundTripFailed.
+    """
+    with httpx.Client(
+        base_url=f"{url}/api/v1", timeout=10, headers={"Accept-Language": "en"}
+    ) as http:
+        if init_data is None:
+            login = _expect(200, http.post("/auth/development", json={"telegram_id": 1}))
+        else:
+            login = _expect(200, http.post("/auth/telegram", json={"init_data": init_data}))
+        http.headers["Authorization"] = f"Bearer {login['access_token']}"
+        today = datetime.now(ZoneInfo("Europe/Moscow")).date()
+        before = _expect(200, http.get(f"/diary/{today}"))["totals"]
+        asked = _expect(202, http.post("/recognitions", json={"text": text}))
+        found = _wait(http, asked["id"])
+        meal = _expect(201, http.post(f"/recognitions/{found['id']}/accept"))
+        again = _expect(201, http.post(f"/recognitions/{found['id']}/accept"))
+        if again["id"] != meal["id"]:
+            raise RoundTripFailed("accepting twice made two meals")
+        after: dict[str, float] = _expect(200, http.get(f"/diary/{today}"))["totals"]
+    gained = round(after["energy_kcal"] - before["energy_kcal"], 2)
+    wanted = round(sum(item["energy_kcal"] for item in found["items"]), 2)
+    if gained != wanted or not wanted:
+        raise RoundTripFailed(f"the diary gained {gained} kcal, the meal has {wanted}")
+    return after
+
+
+def _wait(http: httpx.Client, recognition: str) -> dict[str, Any]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = _expect(200, http.get(f"/recognitions/{recognition}"))
+        if found["status"] == "done":
+            return found
+        if found["status"] == "failed":
+            raise RoundTripFailed(f"the recognition failed: {found['error']}")
+        time.sleep(0.05)
+    raise RoundTripFailed(f"the recognition was not done within {PATIENCE_SECONDS:g} s")
+
+
+def _expect(status: int, response: httpx.Response) -> dict[str, Any]:
+    if response.status_code != status:
+        raise RoundTripFailed(
+            f"{response.request.method} {response.request.url.path} answered "
+            f"{response.status_code}: {response.text[:300]}"
+        )
+    body: dict[str, Any] = response.json()
+    return body

@@ -1,0 +1,71 @@
+"""Every test runs on a real PostgreSQL and a real Redis, both from wheels."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import django
+import pytest
+
+from sandbox.embedded import Postgres, Redis
+
+pytest_plugins = ["tests.processes"]
+
+_servers: list[Postgres | Redis] = []
+_data = pytest.StashKey[Path]()
+_redis = pytest.StashKey[Redis]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    data = config.stash[_data] = Path(tempfile.mkdtemp(prefix="eatfit24-tests-"))
+    postgres = Postgres(data / "postgres", durable=False)
+    _servers.append(postgres)
+    redis = config.stash[_redis] = Redis(data / "redis")
+    _servers.append(redis)
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="config.settings.test",
+        SECRET_KEY="tests-only-0123456789abcdef0123456789abcdef",
+        ALLOWED_HOSTS="testserver,eatfit24.example",
+        PUBLIC_URL="https://eatfit24.example",
+        POSTGRES_HOST=postgres.host,
+        POSTGRES_USER="postgres",
+        POSTGRES_OWNER="postgres",
+        POSTGRES_PASSWORD="not-asked-for-on-this-socket",
+        CELERY_BROKER_URL=redis.url(0),
+        CELERY_RESULT_BACKEND=redis.url(1),
+        TELEGRAM_BOT_TOKEN="123456:tests-only",
+        RUNTIME_DIR=str(data),
+    )
+    django.setup()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for server in reversed(_servers):
+        server.stop()
+    _servers.clear()
+    shutil.rmtree(config.stash[_data], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_server(pytestconfig: pytest.Config) -> Redis:
+    return pytestconfig.stash[_redis]
+
+
+@pytest.fixture(scope="session")
+def foods(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> None:
+    """The whole food table, once a session. Tests that truncate run after those that read it."""
+    from apps.nutrition.foods import load_foods
+
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        load_foods()
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(redis_server: Redis) -> Iterator[None]:
+    import redis
+
+    yield
+    if redis_server.process.poll() is None:
+        redis.Redis(port=redis_server.port).flushall()

@@ -1,0 +1,207 @@
+"""Jobs survive what happens to workers, messages and Redis. Effects are counted outside."""
+
+import signal
+import subprocess
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.jobs import broker
+from apps.jobs.broker import ring
+from apps.jobs.models import Job
+from apps.jobs.services import submit_job
+from apps.jobs.sweep import sweep
+from sandbox.embedded import Redis
+from tests.errands.models import Errand
+from tests.processes import StartWorker, effects, wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def submit(number: int = 1, **fields: Any) -> list[Errand]:
+    with transaction.atomic():
+        return [submit_job(job=Errand(**fields)) for _ in range(number)]
+
+
+def done() -> int:
+    return Errand.objects.filter(status=Job.Status.DONE).count()
+
+
+def let_time_pass() -> None:
+    """As if every pause and lease had just ended."""
+    past = Now() - timedelta(seconds=1)
+    Errand.objects.update(
+        run_after=past,
+        ring_after=past,
+        lease_until=F("lease_until") - timedelta(minutes=10),
+    )
+
+
+def executions(sandbox: str) -> Counter[str]:
+    return Counter(entry["headers"]["idempotency-key"] for entry in effects(sandbox))
+
+
+def messages(server: Redis) -> int:
+    client = redis.Redis(port=server.port)
+    return int(client.llen("default")) + int(client.hlen("unacked"))
+
+
+def test_two_workers_claim_one_row_once(start_worker: StartWorker, sandbox: str) -> None:
+    start_worker(), start_worker()
+    errands = submit(30)
+    for errand in errands:
+        ring(errand)
+    wait_for(lambda: done() == 30, "all done")
+    assert set(executions(sandbox).values()) == {1}
+    assert set(Errand.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_the_same_message_ten_times_is_one_effect(start_worker: StartWorker, sandbox: str) -> None:
+    (errand,) = submit(hold=0.3)
+    for _ in range(9):
+        ring(errand)
+    start_worker()
+    wait_for(lambda: done() == 1, "done")
+    (probe,) = submit()
+    wait_for(lambda: done() == 2, "a later one done, so all messages are spent")
+    assert executions(sandbox) == {str(errand.pk): 1, str(probe.pk): 1}
+
+
+def test_a_killed_worker_is_followed_by_another(start_worker: StartWorker, sandbox: str) -> None:
+    first = start_worker()
+    (errand,) = submit(hold=2)
+    wait_for(lambda: effects(sandbox), "the outside was asked")
+    first.kill()
+    start_worker()
+    let_time_pass()
+    assert sweep() == 1
+    wait_for(lambda: done() == 1, "done by the second worker")
+    errand.refresh_from_db()
+    assert (errand.attempts, errand.result) == (2, "attempt 2")
+    assert executions(sandbox) == {str(errand.pk): 2}, "asked twice, with the same key"
+
+
+def test_a_worker_that_slept_through_its_lease_changes_nothing(
+    start_worker: StartWorker, sandbox: str
+) -> None:
+    first = start_worker()
+    (errand,) = submit(hold=1)
+    wait_for(lambda: effects(sandbox), "the outside was asked")
+    first.send(signal.SIGSTOP)
+    start_worker()
+    let_time_pass()
+    sweep()
+    wait_for(lambda: done() == 1, "done by the second worker")
+    finished = Errand.objects.get(pk=errand.pk).finished_at
+    first.send(signal.SIGCONT)
+    wait_for(
+        lambda: "late outcome dropped" in first.output() or first.popen.poll() is not None,
+        "the first worker notices",
+    )
+    errand.refresh_from_db()
+    assert (errand.status, errand.attempts, errand.result) == ("done", 2, "attempt 2")
+    assert errand.finished_at == finished
+
+
+def test_a_broker_that_is_down_at_creation_costs_nothing(
+    start_worker: StartWorker, sandbox: str, redis_server: Redis
+) -> None:
+    redis_server.stop()
+    try:
+        (errand,) = submit()
+    finally:
+        redis_server.start()
+    broker.listen_again()
+    assert messages(redis_server) == 0, "nothing was sent"
+    start_worker()
+    sweep()
+    wait_for(lambda: done() == 1, "done once Redis is back")
+    assert executions(sandbox) == {str(errand.pk): 1}
+
+
+def test_waiting_jobs_are_not_rung_over_and_over(redis_server: Redis) -> None:
+    broker.remember()
+    submit(1000)
+    assert messages(redis_server) == 1000
+    for _ in range(20):
+        sweep()
+    assert messages(redis_server) == 1000
+    Errand.objects.update(ring_after=Now() - timedelta(seconds=1))
+    for _ in range(20):
+        sweep()
+    assert messages(redis_server) <= 2000
+
+
+def test_rings_grow_apart_with_the_wait(redis_server: Redis) -> None:
+    (errand,) = submit()
+    broker.remember()
+    for waited, pause in ((0, 60), (61, 61), (300, 300), (100_000, 3600)):
+        Errand.objects.update(
+            run_after=Now() - timedelta(seconds=waited), ring_after=Now() - timedelta(seconds=1)
+        )
+        assert sweep() == 1
+        left = Errand.objects.annotate(left=F("ring_after") - Now()).get(pk=errand.pk).left
+        assert left.total_seconds() == pytest.approx(pause, abs=2)
+
+
+def test_a_flushed_redis_loses_no_job(
+    start_worker: StartWorker, sandbox: str, redis_server: Redis
+) -> None:
+    broker.remember()
+    errands = submit(100)
+    redis.Redis(port=redis_server.port).flushall()
+    start_worker()
+    assert sweep() == 100, "noticed at once, not after the rows' own time"
+    wait_for(lambda: done() == 100, "all done")
+    assert executions(sandbox) == Counter(str(errand.pk) for errand in errands)
+
+
+def test_a_job_that_kills_its_worker_fails_and_the_others_go_on(
+    start_worker: StartWorker, sandbox: str
+) -> None:
+    (poison,) = submit(kills_worker=True)
+    for attempt in (1, 2, 3):
+        worker = start_worker(wait=False)
+        sweep()
+        code = worker.popen.wait(30)
+        assert code == -signal.SIGKILL, f"attempt {attempt} killed its worker"
+        let_time_pass()
+    others = submit(5)
+    last = start_worker()
+    sweep()
+    wait_for(lambda: done() == 5, "the others are done")
+    wait_for(lambda: Errand.objects.get(pk=poison.pk).status == "failed", "the poison is failed")
+    poison.refresh_from_db()
+    assert (poison.error_code, poison.last_error) == ("worker_lost", "worker died 3 times")
+    assert last.popen.poll() is None
+    assert executions(sandbox) == Counter(str(errand.pk) for errand in others)
+
+
+def test_beat_rings_for_what_was_lost(
+    start_worker: StartWorker, start_beat: Any, sandbox: str, redis_server: Redis
+) -> None:
+    submit(3)
+    redis.Redis(port=redis_server.port).flushall()
+    start_worker("billing")
+    start_worker("default")
+    start_beat()
+    wait_for(lambda: done() == 3, "swept, rung and done without a hand", seconds=20)
+
+
+def test_a_warm_stop_finishes_what_runs(start_worker: StartWorker, sandbox: str) -> None:
+    worker = start_worker()
+    (errand,) = submit(hold=1)
+    wait_for(lambda: effects(sandbox), "the outside was asked")
+    worker.popen.terminate()
+    try:
+        assert worker.popen.wait(15) == 0
+    except subprocess.TimeoutExpired:
+        pytest.fail(worker.output())
+    errand.refresh_from_db()
+    assert (errand.status, errand.attempts) == ("done", 1)

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Is this container's main process at work? No Python is started and no clock is compared.
+#
+#   healthcheck.sh web         a request through Gunicorn and Django is answered
+#   healthcheck.sh heartbeat   the loop of Celery's worker or beat has turned since the last check
+#
+# Docker does not restart what is unhealthy. So after RUNTIME_DIR/failures has counted
+# FAILURES_TO_RESTART failures in a row, the main process is ended, and the restart policy
+# starts the container again.
+set -euo pipefail
+
+readonly FAILURES_TO_RESTART=6
+runtime=${RUNTIME_DIR:-/tmp}
+
+answers() {
+  local port=${GUNICORN_BIND:-0.0.0.0:8000} status
+  exec 3<>"/dev/tcp/127.0.0.1/${port##*:}"
+  printf 'GET /health/live/ HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+  read -r -t 3 _ status _ <&3
+  [[ $status == 200 ]]
+}
+
+beats() {
+  # Taken away, so that only a living loop can put it back; it does so every 2 s.
+  for _ in {1..30}; do
+    rm "$runtime/heartbeat" && return
+    sleep 0.1
+  done
+  return 1
+}
+
+count_failure() {
+  # A process that has never been healthy is still starting, and its wait has a bound of its own.
+  [[ -e $runtime/was-healthy ]] || { echo "starting"; exit 1; }
+  local failures=0
+  [[ -r $runtime/failures ]] && failures=$(<"$runtime/failures")
+  failures=$((failures + 1))
+  echo "$failures" >"$runtime/failures"
+  echo "failure $failures of $FAILURES_TO_RESTART in a row"
+  if ((failures >= FAILURES_TO_RESTART)); then
+    rm -f "$runtime/failures"
+    echo "ending the main process" >&2
+    kill -KILL "$(<"$runtime/pid")"
+  fi
+  exit 1
+}
+
+case ${1:-} in
+  web) check=answers ;;
+  heartbeat) check=beats ;;
+  *) sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 64 ;;
+esac
+if ("$check") 2>/dev/null; then
+  rm -f "$runtime/failures"
+  touch "$runtime/was-healthy"
+else
+  count_failure
+fi
