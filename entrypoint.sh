@@ -39,20 +39,33 @@ role_of() {
   esac
 }
 
+unset_empty() {  # Compose passes "" for what .env leaves out; libraries would try to read it
+  local name
+  while read -r name; do
+    [[ -n ${!name} ]] || unset "$name"
+  done < <(compgen -e)
+}
+
 main() {
   case ${1:-} in
     "" | -h | --help) usage; [[ $# -gt 0 ]] && exit 0 || exit 64 ;;
   esac
   local role
   role=$(role_of "$@")
+  unset_empty
   cd "$here/backend"
   if [[ -n $role ]]; then
     "$python" config/contract.py check "$role"
-    # What the health check ends when it has failed too often.
-    mkdir -p "${RUNTIME_DIR:-/tmp}"
-    echo $$ >"${RUNTIME_DIR:-/tmp}/pid"
+    # What the health check ends when it has failed too often; nothing it noted about an
+    # earlier process holds for this one.
+    local runtime=${RUNTIME_DIR:-/tmp}
+    mkdir -p "$runtime"
+    rm -f "$runtime"/{was-healthy,failures,heartbeat}
+    echo $$ >"$runtime/pid"
     "$python" manage.py prepare "$role"
   fi
+  # Workers need not know of each other: the rows say who does what.
+  [[ $role != worker ]] || set -- "$@" --without-gossip --without-mingle --without-heartbeat
   exec "$@"
 }
 

@@ -10,8 +10,8 @@ from gunicorn.glogging import Logger
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "backend"))
 
-from config import contract  # noqa: E402 (the path comes first)
-from config.logs import logging_config  # noqa: E402
+from config import contract
+from config.logs import logging_config
 
 MOST_WORKERS = 4
 """More would not fit into the container's memory, and two cores would not serve them."""

@@ -15,6 +15,7 @@ api = NinjaAPI(
     version="1",
     description="A meal goes in, the diary counts it.",
     urls_namespace="api-v1",
+    parser=problems.JsonParser(),
 )
 problems.install(api)
 api.add_router("/auth", accounts, tags=["accounts"])

@@ -23,7 +23,9 @@ EX_CONFIG = 78
 
 ROLES = ("web", "worker", "beat", "manage")
 PRODUCTION = "config.settings.production"
-PLACEHOLDERS = re.compile(r"change-?me|placeholder|django-insecure|^your-|^<.*>$|^x+$", re.I)
+PLACEHOLDERS = re.compile(
+    r"change-?me|placeholder|django-insecure|^your-|^<.*>$|^x+$", re.IGNORECASE
+)
 SECRET_LENGTH = 32
 
 Value = bool | int | float | str | tuple[str, ...]
@@ -48,7 +50,9 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def string(pattern: str = r"\S(.*\S)?", takes: str = "takes a text without spaces around it") -> Callable[[str], str]:
+def string(
+    pattern: str = r"\S(.*\S)?", takes: str = "takes a text without spaces around it"
+) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise Invalid(takes)
@@ -75,22 +79,27 @@ def names(text: str) -> tuple[str, ...]:
     return parts
 
 
-def http_origin(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname or url.path or url.query:
-        raise Invalid("takes an address such as https://eatfit24.example, without a path")
-    return text
+def url(pattern: str, takes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            sound = bool(parts.hostname) and parts.port != 0  # both may raise as well
+        except ValueError:
+            sound = False
+        if not sound or not re.fullmatch(pattern, text):
+            raise Invalid(takes)
+        return text
+
+    return parse
 
 
-def redis_url(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in ("redis", "rediss", "redis+socket", "unix") or not re.fullmatch(
-        r"/\d+|/.+", url.path
-    ):
-        raise Invalid("takes an address such as redis://redis:6379/1, with a database number")
-    return text
-
-
+http_origin = url(
+    r"https?://[^\s/?#@\\]+", "takes an address such as https://eatfit24.example, without a path"
+)
+redis_url = url(
+    r"rediss?://[^\s/?#]+/[0-9]{1,5}(\?\S+)?",
+    "takes an address such as redis://redis:6379/1, with a database number",
+)
 PORT = integer(1, 65535)
 DATABASE_NAME = string(r"[a-z_][a-z0-9_]{0,62}", "takes a name of lower-case letters, digits and _")
 
@@ -359,7 +368,9 @@ class ContractError(Exception):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(["The environment is wrong:", *(f"  {p}" for p in self.problems)]))
+        super().__init__(
+            "\n".join(["The environment is wrong:", *(f"  {p}" for p in self.problems)])
+        )
 
 
 class Environment:
@@ -397,7 +408,7 @@ def load(environ: Mapping[str, str], role: str | None = None) -> Environment:
     """
     values: dict[str, Value | None] = {}
     problems = list(_read(environ, role, values))
-    if not problems and values["DJANGO_SETTINGS_MODULE"] == PRODUCTION:
+    if values["DJANGO_SETTINGS_MODULE"] == PRODUCTION:
         problems += _production_problems(values)
     if problems:
         raise ContractError(problems)
@@ -419,7 +430,9 @@ def _read(
                 text = Path(path).read_text(encoding="utf-8").removesuffix("\n")
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "not UTF-8"
-                yield Problem(f"{name}_FILE", f"{path!r} ({reason})", "takes a readable file")
+                # Somebody may have put the secret itself where its file's name belongs.
+                shown = repr(path) if path.startswith("/") else _shown(variable, path)
+                yield Problem(f"{name}_FILE", f"{shown} ({reason})", "takes a readable file")
                 continue
         text = text or variable.default
         if not text:
@@ -433,7 +446,8 @@ def _read(
 
 
 def _shown(variable: Variable, text: str) -> str:
-    return f"a value of {len(text)} characters (not shown)" if variable.secret else repr(text)
+    hidden = variable.secret or "@" in text  # an address may carry a password
+    return f"a value of {len(text)} characters (not shown)" if hidden else repr(text)
 
 
 def _production_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
@@ -461,12 +475,11 @@ def _production_problems(values: Mapping[str, Value | None]) -> Iterator[Problem
 
 def misspelt(environ: Mapping[str, str], *, every: bool) -> Iterator[Problem]:
     """Variables that nobody reads: those near one of ours, or `every` one (in a file)."""
-    for name in sorted(environ):
-        if name in BY_NAME or name.removesuffix("_FILE") in BY_NAME:
-            continue
+    known = {*BY_NAME, *(f"{name}_FILE" for name in BY_NAME)}
+    for name in sorted(environ.keys() - known):
         if not every and not name.startswith(PREFIXES):
             continue
-        near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         if near:
             yield Problem(name, "an unknown variable", f"did you mean {near[0]}?")
         elif every:
@@ -497,7 +510,11 @@ def parse_file(path: Path) -> dict[str, str]:
             text = re.sub(r"(^|\s+)#.*", "", text)
         if "$" in text and not (quoted and quoted.group(1) is not None):
             problems.append(
-                Problem(name, "a value with $", "takes it in single quotes: Compose replaces $ elsewhere")
+                Problem(
+                    name,
+                    "a value with $",
+                    "takes it in single quotes: Compose replaces $ elsewhere",
+                )
             )
         values[name] = text
     if problems:

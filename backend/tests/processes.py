@@ -126,6 +126,7 @@ def start_worker(spawn: Spawn, sandbox: str, transactional_db: None) -> StartWor
         process = spawn(
             *(sys.executable, "-m", "celery", "-A", "config", "worker"),
             *("-Q", queues, "-n", f"test-{time.monotonic_ns()}@%h"),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             POSTGRES_DB=connection.settings_dict["NAME"],
             SANDBOX_URL=sandbox,
             CELERY_WORKER_CONCURRENCY=str(concurrency),

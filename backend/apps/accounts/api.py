@@ -11,7 +11,7 @@ from apps.accounts.models import User
 from apps.accounts.services import get_or_create_user
 from apps.accounts.telegram import LoginRefused, read_init_data
 from apps.accounts.tokens import issue_access_token
-from config.problems import Problem, ProblemOut
+from config.problems import BODY_PROBLEMS, Problem, ProblemOut
 
 logger = logging.getLogger(__name__)
 router = Router()
@@ -32,14 +32,12 @@ class Token(Schema):
 
 
 def _token(user: User) -> Token:
-    return Token(
-        access_token=issue_access_token(user), expires_in=settings.ACCESS_TOKEN_LIFETIME
-    )
+    return Token(access_token=issue_access_token(user), expires_in=settings.ACCESS_TOKEN_LIFETIME)
 
 
 @router.post(
     "/telegram",
-    response={200: Token, 401: ProblemOut, 422: ProblemOut},
+    response={200: Token, 401: ProblemOut, **BODY_PROBLEMS},
     summary="Log in from a Telegram Mini App",
 )
 def log_in_with_telegram(request: HttpRequest, login: TelegramLogin) -> Token:
@@ -57,7 +55,7 @@ def log_in_with_telegram(request: HttpRequest, login: TelegramLogin) -> Token:
 
 @development_router.post(
     "/development",
-    response={200: Token, 422: ProblemOut},
+    response={200: Token, **BODY_PROBLEMS},
     summary="Log in as anybody (development only)",
 )
 def log_in_for_development(request: HttpRequest, login: DevelopmentLogin) -> Token:

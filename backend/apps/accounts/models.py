@@ -19,7 +19,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     # Telegram's ids have up to 52 bits.
     telegram_id = models.BigIntegerField(unique=True, null=True)
-    username = models.CharField(max_length=64, unique=True, null=True)
+    username = models.CharField(max_length=64, unique=True, null=True)  # noqa: DJ001 (unique where there)
     first_name = models.CharField(max_length=255, blank=True)
     language = models.CharField(
         max_length=2, choices=[("ru", "Русский"), ("en", "English")], default="ru"

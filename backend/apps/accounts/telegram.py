@@ -37,13 +37,23 @@ def read_init_data(init_data: str) -> TelegramUser:
             settings.TELEGRAM_BOT_TOKEN,
             expires_in=settings.TELEGRAM_LOGIN_MAX_AGE,
         )
-    except (InitDataError, ValueError) as error:
+    # Before the hash is checked a forged date can overflow, and a forged user nest without end.
+    except (InitDataError, ValueError, OverflowError, RecursionError) as error:
         raise LoginRefused(type(error).__name__) from None
     if data.issued_at > datetime.now(UTC) + CLOCK_SKEW:
         raise LoginRefused("issued in the future")
     user = data.user
     if user is None or not 0 < user.id < 2**52 or getattr(user, "is_bot", False):
         raise LoginRefused("no person in it")
+    if not _is_storable(user.first_name):
+        raise LoginRefused("a name that PostgreSQL cannot hold")
     return TelegramUser(
         id=user.id, first_name=user.first_name or "", language=user.language_code or ""
     )
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+        return False

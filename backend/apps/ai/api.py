@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.http import parse_etags
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from ninja import Router, Schema
@@ -15,7 +16,7 @@ from apps.accounts.tokens import bearer, user_of
 from apps.ai.models import TEXT_LIMIT, Recognition
 from apps.ai.services import NotAcceptable, accept_recognition, request_recognition
 from apps.nutrition.schemas import MealOut, PortionOut
-from config.problems import Problem, ProblemOut
+from config.problems import BODY_PROBLEMS, Problem, ProblemOut
 
 router = Router(auth=bearer)
 
@@ -82,7 +83,7 @@ def _error_of(recognition: Recognition) -> ErrorOut | None:
 
 @router.post(
     "",
-    response={202: RecognitionAccepted, 401: ProblemOut, 422: ProblemOut},
+    response={202: RecognitionAccepted, 401: ProblemOut, **BODY_PROBLEMS},
     summary="Ask what a line of text comes to",
 )
 def create_recognition(
@@ -115,9 +116,15 @@ def show_recognition(
     response["Vary"] = "Authorization, Accept-Language"
     if recognition.status in Recognition.OPEN:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if etag in request.headers.get("If-None-Match", ""):
+    if _matches(etag, request.headers.get("If-None-Match", "")):
         return 304, None
     return shown
+
+
+def _matches(etag: str, if_none_match: str) -> bool:
+    """The weak comparison of RFC 9110, 13.1.2; a proxy that compresses makes our ETag weak."""
+    given = parse_etags(if_none_match)
+    return given == ["*"] or etag in {one.removeprefix("W/") for one in given}
 
 
 @router.post(

@@ -18,9 +18,7 @@ class Recognition(Job):
     lease = timedelta(seconds=240)
     keep = None
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="recognitions"
-    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="recognitions")
     text = models.CharField(max_length=TEXT_LIMIT)
     language = models.CharField(max_length=2)
     provider = models.CharField(max_length=32, blank=True)

@@ -62,4 +62,4 @@ class Scheduler(CeleryScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         touch()
-        return min(super().tick(*args, **kwargs), SECONDS)
+        return min(float(super().tick(*args, **kwargs)), SECONDS)

@@ -83,7 +83,10 @@ def remove_old_jobs() -> None:
         if model.keep is None:
             continue
         old = model._default_manager.filter(finished_at__lt=timezone.now() - model.keep)
-        for status, extra in ((Job.Status.DONE, {}), (Job.Status.FAILED, {"handled_at__isnull": False})):
+        for status, extra in (
+            (Job.Status.DONE, {}),
+            (Job.Status.FAILED, {"handled_at__isnull": False}),
+        ):
             removed, _ = old.filter(status=status, **extra).delete()
             logger.info("old jobs removed", extra={"kind": model._meta.label, "removed": removed})
 

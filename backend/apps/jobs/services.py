@@ -122,7 +122,8 @@ def hand_back_job(*, job: Job, code: str, after: timedelta = timedelta()) -> Non
 def _backoff(job: Job) -> timedelta:
     handed_back = max(job.max_attempts - job.tries, 0)
     doublings = min(max(job.attempts - handed_back, 1) - 1, 16)
-    return min(job.backoff * 2**doublings, job.backoff_limit) * random.uniform(0.75, 1.25)  # noqa: S311
+    pause: timedelta = min(job.backoff * 2**doublings, job.backoff_limit)
+    return pause * random.uniform(0.75, 1.25)  # noqa: S311
 
 
 def _postpone(job: Job, pause: timedelta, *, max_attempts: int, code: str, error: str) -> None:

@@ -1,12 +1,14 @@
 """Foods, and what was eaten of them."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 
 
-def quantity(**options: object) -> models.DecimalField:
+def quantity(*, null: bool = False) -> Any:
     """A quantity with two places: grams or kilocalories."""
-    return models.DecimalField(max_digits=9, decimal_places=2, **options)  # type: ignore[arg-type]
+    return models.DecimalField(max_digits=9, decimal_places=2, null=null)
 
 
 class Nutrients(models.Model):
@@ -49,7 +51,7 @@ class Measure(models.Model):
 
     food = models.ForeignKey(Food, models.CASCADE, related_name="measures")
     position = models.PositiveSmallIntegerField()
-    amount = quantity()
+    amount = models.DecimalField(max_digits=9, decimal_places=3)
     name = models.CharField(max_length=128)
     grams = quantity()
 
@@ -70,9 +72,7 @@ class FoodName(models.Model):
     food = models.ForeignKey(Food, models.CASCADE, related_name="names")
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["language", "name"], name="foodname_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["language", "name"], name="foodname_unique")]
 
     def __str__(self) -> str:
         return self.name

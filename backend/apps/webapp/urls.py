@@ -5,6 +5,6 @@ from apps.webapp import views
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="webapp", query_string=True)),
-    path("app", RedirectView.as_view(pattern_name="webapp", query_string=True)),
-    path("app/", views.app, name="webapp"),
+    path("app", views.app, name="webapp"),
+    path("app/", views.app),
 ]

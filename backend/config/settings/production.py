@@ -1,7 +1,11 @@
 """Production. Everything that makes a start unsafe is refused here, by name."""
 
+import os
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config import contract
 from config.settings.base import *  # noqa: F403
-from config.settings.base import contract, os, ImproperlyConfigured
 
 try:
     # Whoever imports this module gets production's rules, whatever the variable says.

@@ -1,6 +1,6 @@
 """Nightly and weekly work happens once a period, whoever was down."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,12 +12,15 @@ from apps.jobs.periods import MONDAY, Routine, remove_old_jobs, tick
 from apps.jobs.services import submit_job
 from apps.jobs.worker import run_job
 
-MOSCOW = ZoneInfo("Europe/Moscow")
+
+def moscow(*parts: int) -> datetime:
+    year, month, day, *clock = parts
+    return datetime.combine(date(year, month, day), time(*clock), ZoneInfo("Europe/Moscow"))
+
+
 runs: list[str] = []
 NIGHTLY = Routine(name="test.nightly", run=lambda: runs.append("nightly"), at=time(3))
-WEEKLY = Routine(
-    name="test.weekly", run=lambda: runs.append("weekly"), at=time(9), weekday=MONDAY
-)
+WEEKLY = Routine(name="test.weekly", run=lambda: runs.append("weekly"), at=time(9), weekday=MONDAY)
 
 
 @pytest.fixture(autouse=True)
@@ -30,22 +33,21 @@ def _routines(monkeypatch: pytest.MonkeyPatch) -> None:
     ("now", "nightly", "weekly"),
     [
         # 20 November 2026 is a Friday.
-        (datetime(2026, 11, 20, 3, 0), datetime(2026, 11, 20, 3), datetime(2026, 11, 16, 9)),
-        (datetime(2026, 11, 20, 2, 59), datetime(2026, 11, 19, 3), datetime(2026, 11, 16, 9)),
-        (datetime(2026, 11, 23, 8, 59), datetime(2026, 11, 23, 3), datetime(2026, 11, 16, 9)),
-        (datetime(2026, 11, 23, 9, 0), datetime(2026, 11, 23, 3), datetime(2026, 11, 23, 9)),
-        (datetime(2027, 1, 1, 0, 0), datetime(2026, 12, 31, 3), datetime(2026, 12, 28, 9)),
+        (moscow(2026, 11, 20, 3, 0), moscow(2026, 11, 20, 3), moscow(2026, 11, 16, 9)),
+        (moscow(2026, 11, 20, 2, 59), moscow(2026, 11, 19, 3), moscow(2026, 11, 16, 9)),
+        (moscow(2026, 11, 23, 8, 59), moscow(2026, 11, 23, 3), moscow(2026, 11, 16, 9)),
+        (moscow(2026, 11, 23, 9, 0), moscow(2026, 11, 23, 3), moscow(2026, 11, 23, 9)),
+        (moscow(2027, 1, 1, 0, 0), moscow(2026, 12, 31, 3), moscow(2026, 12, 28, 9)),
     ],
 )
 def test_when_a_period_began(now: datetime, nightly: datetime, weekly: datetime) -> None:
-    now = now.replace(tzinfo=MOSCOW)
-    assert NIGHTLY.latest_beginning(now.astimezone(UTC)) == nightly.replace(tzinfo=MOSCOW)
-    assert WEEKLY.latest_beginning(now) == weekly.replace(tzinfo=MOSCOW)
+    assert NIGHTLY.latest_beginning(now.astimezone(UTC)) == nightly
+    assert WEEKLY.latest_beginning(now) == weekly
 
 
 @pytest.mark.django_db
 def test_ticks_insert_each_period_once_and_late_ones_are_made_up_for() -> None:
-    night = datetime(2026, 11, 20, 3, 20, tzinfo=MOSCOW)
+    night = moscow(2026, 11, 20, 3, 20)
     assert tick(night) == 2
     assert tick(night) == 0, "another beat, or the next minute"
     assert tick(night + timedelta(days=10)) == 2, "after ten days' absence once, not ten times"

@@ -78,9 +78,14 @@ def test_an_expired_lease_is_claimed_and_the_first_outcome_dropped() -> None:
 
 def test_what_is_written_while_finishing_is_undone_with_it() -> None:
     job = claimed()
-    with pytest.raises(ZeroDivisionError), finishing(job):
-        Errand.objects.filter(pk=job.pk).update(result="half")
-        _ = 1 / 0
+
+    def finish_badly() -> None:
+        with finishing(job):
+            Errand.objects.filter(pk=job.pk).update(result="half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        finish_badly()
     assert (stored(job).status, stored(job).result) == (Job.Status.RUNNING, "")
 
 

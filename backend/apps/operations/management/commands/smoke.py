@@ -1,6 +1,5 @@
 """The part of the smoke test that looks from inside: consumers, Redis databases, a round trip."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,8 @@ import redis
 from celery import current_app
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
+from kombu.exceptions import OperationalError
 
 from apps.jobs import broker
 from apps.jobs.models import Job, Probe
@@ -22,7 +23,9 @@ Line = tuple[str, bool, str]
 
 
 class Command(BaseCommand):
-    help = "Print a JSON line a check: queue consumers, Redis databases, a job on each queue."
+    help = (
+        "Print ok or FAILED, what, and a detail, by tabs: consumers, Redis databases, round trips."
+    )
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,10 +40,10 @@ class Command(BaseCommand):
         ):
             try:
                 lines = list(check)
-            except (redis.RedisError, OSError) as error:
+            except (redis.RedisError, OperationalError, DatabaseError, OSError) as error:
                 lines = [(name, False, f"{type(error).__name__}: {error}")]
-            for line in lines:
-                self.stdout.write(json.dumps(dict(zip(("name", "ok", "detail"), line, strict=True))))
+            for what, ok, detail in lines:
+                self.stdout.write(f"{'ok' if ok else 'FAILED'}\t{what}\t{' '.join(detail.split())}")
 
 
 def consumers() -> Iterator[Line]:
@@ -54,17 +57,8 @@ def consumers() -> Iterator[Line]:
 
 def redis_databases(broker_number: int | None, result_number: int | None) -> Iterator[Line]:
     """Where workers really wait for messages, by Redis' own list of its clients."""
-    waiting: Any = broker.client().execute_command("CLIENT", "LIST", "TYPE", "normal")
-    text = waiting.decode() if isinstance(waiting, bytes) else str(waiting)
-    used = {
-        field.removeprefix("db=")
-        for line in text.splitlines()
-        if "cmd=brpop" in line
-        for field in line.split()
-        if field.startswith("db=")
-    } if isinstance(waiting, bytes | str) else {
-        str(client["db"]) for client in waiting if client["cmd"] == "brpop"
-    }
+    clients: Any = broker.client().client_list(_type="normal")
+    used = {client["db"] for client in clients if client["cmd"] == "brpop"}
     for name, url, number in (
         ("broker", settings.CELERY_BROKER_URL, broker_number),
         ("results", settings.CELERY_RESULT_BACKEND, result_number),

@@ -1,0 +1,134 @@
+"""A stack of containers of its own for a test: a copy of the tree, a project, ports."""
+
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sandbox.embedded import free_port
+from tests.processes import ROOT
+
+BOT_TOKEN = "123456:AAEngine-test_token"
+
+
+def require_engine() -> None:
+    """Skip where there is no Docker engine; fail where REQUIRE_ENGINE=1 says there must be one."""
+    try:
+        found = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        found = (
+            found
+            if found.returncode
+            else subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30)
+        )
+        missing = found.returncode != 0
+    except (OSError, subprocess.TimeoutExpired):
+        missing = True
+    if missing and os.environ.get("REQUIRE_ENGINE") == "1":
+        pytest.fail("REQUIRE_ENGINE=1, but no Docker engine with Compose answers")
+    if missing:
+        pytest.skip("needs a Docker engine with Compose")
+
+
+@dataclass
+class Stack:
+    """A project of Compose in `tree`, with its own `.env`."""
+
+    tree: Path
+    files: str
+    values: dict[str, str]
+    environment: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "COMPOSE_FILE": self.files,
+            "COMPOSE_PROGRESS": "plain",
+        }
+        self.write_environment()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.values['PUBLIC_PORT']}"
+
+    @property
+    def check_url(self) -> str:
+        return f"http://127.0.0.1:{self.values['CHECK_PORT']}"
+
+    def write_environment(self, **changes: str) -> None:
+        self.values |= changes
+        text = "".join(f"{name}={value}\n" for name, value in self.values.items())
+        (self.tree / ".env").write_text(text)
+
+    def run(self, *command: str, check: bool = True, seconds: float = 600) -> str:
+        """Run a command in the tree; its output, standard error included."""
+        done = subprocess.run(
+            command,
+            cwd=self.tree,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}")
+        return done.stdout
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        return self.run("docker", "compose", *arguments, check=check)
+
+
+def copy_tree(target: Path) -> None:
+    """What a clone would hold, the working tree's changes included."""
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        source = ROOT / name
+        if source.exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target / name)
+
+
+@contextmanager
+def running_stack(tmp: Path, values: dict[str, str], files: str = "compose.yml") -> Iterator[Stack]:
+    """Build the images, bring everything up and wait; take it down with its volumes after."""
+    copy_tree(tmp)
+    ports = {
+        name: str(free_port())
+        for name in ("PUBLIC_PORT", "CHECK_PORT", "DEV_DATABASE_PORT", "DEV_DEBUGGER_PORT")
+    }
+    project = {"COMPOSE_PROJECT_NAME": f"eatfit24-test-{secrets.token_hex(3)}"}
+    stack = Stack(tmp, files, {**values, **ports, **project})
+    try:
+        stack.compose("up", "--build", "--wait", "--detach")
+        yield stack
+    finally:
+        stack.compose("down", "--volumes", "--timeout", "20", check=False)
+
+
+def production_values() -> dict[str, str]:
+    """`.env.example`, filled in."""
+    return {
+        "RELEASE": "dev",
+        "DJANGO_SETTINGS_MODULE": "config.settings.production",
+        "SECRET_KEY": secrets.token_hex(32),
+        "ALLOWED_HOSTS": "eatfit24.example",
+        "PUBLIC_URL": "https://eatfit24.example",
+        "POSTGRES_PASSWORD": secrets.token_hex(32),
+        "CELERY_BROKER_URL": "redis://redis:6379/1",
+        "CELERY_RESULT_BACKEND": "redis://redis:6379/2",
+        "RUN_MIGRATIONS": "1",
+        "TELEGRAM_BOT_TOKEN": BOT_TOKEN,
+    }

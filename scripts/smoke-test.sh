@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Does the running stack do its work? One line a check.
+#
+#   scripts/smoke-test.sh [--json] [BASE_URL]
+#
+#   BASE_URL   the frontend as people reach it (the port that Compose published)
+#   --json     one JSON document for machines
+#
+# Speaks of the project of this directory, as `docker compose` does (COMPOSE_FILE, .env).
+# Exit code 0 only if all checks pass; 1 if one fails; 64 for wrong arguments.
+set -euo pipefail
+
+cd "$(dirname -- "${BASH_SOURCE[0]}")/.."
+json=0 base='' failed=0
+lines=()
+
+usage() { sed -n '2,10s/^# \{0,1\}//p' "scripts/${0##*/}"; }
+
+escape() {  # TEXT -> the inside of a JSON string
+  local text=${1//\\/\\\\}
+  text=${text//\"/\\\"}
+  text=${text//$'\n'/\\n}
+  text=${text//$'\t'/ }
+  printf '%s' "${text//[[:cntrl:]]/}"
+}
+
+report() {  # ok|FAILED NAME DETAIL
+  [[ $1 == ok ]] || failed=1
+  if ((json)); then
+    lines+=("{\"name\": \"$(escape "$2")\", \"ok\": $([[ $1 == ok ]] && echo true || echo false), \"detail\": \"$(escape "$3")\"}")
+  else
+    printf '%-6s  %s%s\n' "$1" "$2" "${3:+  ($3)}"
+  fi
+}
+
+check_containers() {
+  local service id state words
+  while read -r service; do
+    id=$(docker compose ps --all --quiet "$service" | head -n 1)
+    if [[ -z $id ]]; then
+      report FAILED "container $service is healthy" "there is none"
+      continue
+    fi
+    state=$(docker inspect --format '{{.State.Status}} {{with .State.Health}}{{.Status}}{{end}}' "$id")
+    if [[ $state == "running healthy" ]]; then
+      report ok "container $service is healthy" ""
+    else
+      words=$(docker logs --tail 8 "$id" 2>&1 | cut -c 1-500)
+      report FAILED "container $service is healthy" "$state; exit code $(docker inspect --format '{{.State.ExitCode}}' "$id"); its last words: $words"
+    fi
+  done < <(docker compose config --services | sort)
+}
+
+check_http() {  # NAME URL [CURL OPTIONS…]
+  local name=$1 url=$2 answer
+  shift 2
+  answer=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' "$@" "$url" 2>&1) || true
+  if [[ $answer == 200 ]]; then report ok "$name" "200"; else report FAILED "$name" "$url: $answer"; fi
+}
+
+published() {  # PORT of the frontend's container -> where Compose published it
+  docker compose port frontend "$1" 2>/dev/null | sed 's/^0\.0\.0\.0:/127.0.0.1:/' || true
+}
+
+database_of() {  # VARIABLE -> the Redis database that the environment names
+  docker compose config | sed -n "s|^ *$1: .*/\([0-9][0-9]*\)\"\{0,1\}\$|\1|p" | head -n 1
+}
+
+check_inside() {  # queues, Redis databases, round trips: asked from inside the backend
+  local ok name detail output
+  if ! output=$(docker compose exec -T backend python manage.py smoke \
+    --broker-database "$(database_of CELERY_BROKER_URL)" \
+    --result-database "$(database_of CELERY_RESULT_BACKEND)" 2>&1); then
+    report FAILED "queues are served" "$(tail -n 5 <<<"$output")"
+    return
+  fi
+  while IFS=$'\t' read -r ok name detail; do
+    report "$ok" "$name" "$detail"
+  done <<<"$output"
+}
+
+main() {
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --json) json=1 ;;
+      -h | --help) usage; exit 0 ;;
+      -*) usage >&2; exit 64 ;;
+      *) base=${1%/} ;;
+    esac
+    shift
+  done
+  local host
+  base=${base:-http://$(published 8080)}
+  host=$(docker compose config | sed -n 's/^ *ALLOWED_HOSTS: *"\{0,1\}\([^,"]*\).*/\1/p' | head -n 1)
+  check_containers
+  check_http "/health/ behind a proxy" "http://$(published 8081)/health/" \
+    -H "Host: $host" -H "X-Forwarded-Proto: https"
+  check_http "the page" "$base/app"
+  check_http "the API through the frontend" "$base/api/v1/health/"
+  check_inside
+  if ((json)); then
+    local IFS=,
+    printf '{"ok": %s, "checks": [%s]}\n' "$([[ $failed == 0 ]] && echo true || echo false)" "${lines[*]}"
+  fi
+  exit "$failed"
+}
+
+main "$@"

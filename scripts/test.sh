@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every check and every test. Needs Python 3.11 or newer; PostgreSQL and Redis come along.
+#
+#   scripts/test.sh [PYTEST ARGUMENTS]
+#
+# Tests that need a Docker engine are skipped by name where there is none; REQUIRE_ENGINE=1 makes
+# that a failure. With arguments, pytest alone is run with them.
+set -euo pipefail
+
+case ${1:-} in
+  -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+esac
+# shellcheck source=lib/environment.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib/environment.sh"
+
+make_environment
+[[ $# -gt 0 ]] || "$root/scripts/check.sh"
+cd "$root/backend"
+# The caller's own settings are not what is tested.
+unset DJANGO_SETTINGS_MODULE
+# shellcheck disable=SC2154 # set by make_environment
+exec "$python" -m pytest "$@"
