@@ -4,7 +4,6 @@ Started by scripts/demo.sh.
 """
 
 import argparse
-import ctypes
 import fcntl
 import os
 import secrets
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import httpx
 
-from sandbox.embedded import Postgres, Redis, Unavailable, free_port
+from sandbox.embedded import Postgres, Redis, Unavailable, end_with_parent, free_port
 from sandbox.round_trip import RoundTripFailed, eat
 
 BACKEND = Path(__file__).resolve().parents[1]
@@ -123,7 +122,7 @@ class Stack:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is ours to pass on, in order
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
         self.services.append(Service(name, process, log, runtime))
 
@@ -167,18 +166,17 @@ class Stack:
                 service.process.wait()
 
 
-def _end_with_parent() -> None:
-    """Linux: if the demo itself is killed, nothing of it stays behind."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
 def _kept_secret(path: Path) -> str:
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32))
     return path.read_text()
+
+
+def port_number(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: it takes 1 to 65535")
+    return int(text)
 
 
 def claim_port(port: int) -> None:
@@ -208,7 +206,7 @@ def claim_data(data: Path, stack: ExitStack) -> None:
 
 def run(port: int, data: Path, *, check: bool) -> None:
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     with ExitStack() as stack:
         claim_data(data, stack)
@@ -280,7 +278,7 @@ curl -s {url}/api/v1/recognitions -H "Authorization: Bearer $T" \
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo.sh", description=__doc__)
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=port_number, default=8000)
     parser.add_argument("--data", type=Path, default=ROOT / ".demo")
     parser.add_argument("--check", action="store_true", help="do one round trip, then stop")
     options = parser.parse_args()

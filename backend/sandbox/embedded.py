@@ -1,7 +1,9 @@
 """A real PostgreSQL and a real Redis without Docker, from wheels: for the demo and the tests."""
 
+import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +28,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def end_with_parent() -> None:
+    """For a child to be: on Linux it ends when its parent is killed, so nothing is left."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 class Postgres:
@@ -62,6 +71,11 @@ class Postgres:
 
     def stop(self) -> None:
         self._server.stop()
+
+    def restart(self) -> None:
+        """Every session is cut, as at a restart in production."""
+        self._server.stop()
+        self._server.ensure_postgres_running()
 
     def __enter__(self) -> "Postgres":
         return self
@@ -112,6 +126,7 @@ class Redis:
             ],
             stdout=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
         client = redis.Redis(port=self.port)
         deadline = time.monotonic() + 10

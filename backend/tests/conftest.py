@@ -16,11 +16,12 @@ pytest_plugins = ["tests.processes", "tests.http"]
 _servers: list[Postgres | Redis] = []
 _data = pytest.StashKey[Path]()
 _redis = pytest.StashKey[Redis]()
+_postgres = pytest.StashKey[Postgres]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     data = config.stash[_data] = Path(tempfile.mkdtemp(prefix="eatfit24-tests-"))
-    postgres = Postgres(data / "postgres", durable=False)
+    postgres = config.stash[_postgres] = Postgres(data / "postgres", durable=False)
     _servers.append(postgres)
     redis = config.stash[_redis] = Redis(data / "redis")
     _servers.append(redis)
@@ -39,6 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
         RUNTIME_DIR=str(data),
     )
     django.setup()
+    from django.conf import settings
+
+    # Here, unlike in the processes that tests start, a pool would hold on to the test database.
+    del settings.DATABASES["default"]["OPTIONS"]["pool"]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -51,6 +56,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def redis_server(pytestconfig: pytest.Config) -> Redis:
     return pytestconfig.stash[_redis]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> Postgres:
+    return pytestconfig.stash[_postgres]
 
 
 @pytest.fixture(scope="session")

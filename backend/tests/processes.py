@@ -140,15 +140,16 @@ def start_worker(spawn: Spawn, sandbox: str, transactional_db: None) -> StartWor
 
 
 @pytest.fixture
-def start_beat(spawn: Spawn, transactional_db: None) -> Callable[[], Process]:
+def start_beat(spawn: Spawn, transactional_db: None) -> Callable[..., Process]:
     from django.db import connection
 
-    def start() -> Process:
+    def start(*, wait: bool = True) -> Process:
         process = spawn(
             *(sys.executable, "-m", "celery", "-A", "config", "beat"),
             POSTGRES_DB=connection.settings_dict["NAME"],
         )
-        wait_for(lambda: (process.runtime / "heartbeat").exists(), "beat ticks")
+        if wait:
+            wait_for(lambda: (process.runtime / "heartbeat").exists(), "beat ticks")
         return process
 
     return start

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from django.db import InterfaceError, OperationalError, close_old_connections
+
 from apps.jobs.errors import LeaseLost, NotYet, Permanent, Temporary
 from apps.jobs.models import Job
 from apps.jobs.services import (
@@ -20,6 +22,10 @@ from config.logs import log_context
 logger = logging.getLogger(__name__)
 
 J = TypeVar("J", bound=Job)
+T = TypeVar("T")
+
+DATABASE_PATIENCE_SECONDS = 20.0
+LONGEST_PAUSE_SECONDS = 2.0
 
 # When each job under way here outlives its lease, by monotonic clock.
 _leases: dict[int, float] = {}
@@ -31,7 +37,7 @@ def run_job(model: type[J], pk: str, perform: Callable[[J], None]) -> None:
     `perform` talks to the outside without a transaction and writes what came of it inside
     `finishing(job)`; where there is nothing to write it just returns.
     """
-    job = claim_job(model=model, pk=pk)
+    job = _patiently(lambda: claim_job(model=model, pk=pk))
     if job is None:
         return
     _leases[threading.get_ident()] = time.monotonic() + job.lease.total_seconds()
@@ -45,25 +51,9 @@ def run_job(model: type[J], pk: str, perform: Callable[[J], None]) -> None:
 def _perform_and_settle(job: J, perform: Callable[[J], None]) -> None:
     started = time.monotonic()
     try:
-        try:
-            perform(job)
-            if job.status == Job.Status.RUNNING:
-                with finishing(job):
-                    pass
-        except Permanent as error:
-            fail_job(job=job, code=error.code, error=str(error))
-        except Temporary as error:
-            retry_job_later(job=job, code=error.code, error=str(error), after=error.after)
-        except NotYet as error:
-            hand_back_job(job=job, code=error.code, after=error.after)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            # Ours to mend; until then another try may meet better weather.
-            logger.exception("job raised")
-            retry_job_later(
-                job=job, code="internal_error", error=f"{type(error).__name__}: {error}"[:500]
-            )
+        settle = _perform(job, perform)
+        if settle is not None:
+            _patiently(settle)
     except LeaseLost:
         logger.warning("lease lost, late outcome dropped", extra={"attempt": job.attempts})
         return
@@ -71,6 +61,50 @@ def _perform_and_settle(job: J, perform: Callable[[J], None]) -> None:
         "job settled",
         extra={"status": str(job.status), "seconds": round(time.monotonic() - started, 3)},
     )
+
+
+def _perform(job: J, perform: Callable[[J], None]) -> Callable[[], None] | None:
+    """Do the work; returns how to settle it, or None where it has been."""
+    try:
+        perform(job)
+        return None if job.status == Job.Status.DONE else lambda: _finish(job)
+    except Permanent as error:
+        code, text = error.code, str(error)
+        return lambda: fail_job(job=job, code=code, error=text)
+    except Temporary as error:
+        code, text, after = error.code, str(error), error.after
+        return lambda: retry_job_later(job=job, code=code, error=text, after=after)
+    except NotYet as error:
+        code, after = error.code, error.after
+        return lambda: hand_back_job(job=job, code=code, after=after)
+    except LeaseLost:
+        raise
+    except Exception as error:
+        # Ours to mend; until then another try may meet better weather.
+        logger.exception("job raised")
+        text = f"{type(error).__name__}: {error}"[:500]
+        return lambda: retry_job_later(job=job, code="internal_error", error=text)
+
+
+def _finish(job: Job) -> None:
+    with finishing(job):
+        pass
+
+
+def _patiently(write: Callable[[], T]) -> T:
+    """Write to the database, through a restart of it: a row must not wait for its next ring."""
+    deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
+    pause = 0.1
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError):
+            if time.monotonic() + pause > deadline:
+                raise
+            logger.warning("database away, trying again")
+            close_old_connections()
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 def overdue() -> bool:

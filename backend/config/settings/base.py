@@ -79,6 +79,8 @@ DATABASES: dict[str, dict[str, Any]] = {
                 "max_size": env.integer("POSTGRES_POOL_SIZE"),
                 "max_idle": 60,
                 "timeout": 5,
+                # An attempt that began while PostgreSQL was away must not outlast its absence.
+                "reconnect_timeout": 3,
             },
             "connect_timeout": 3,
             "application_name": f"eatfit24-{RELEASE}",

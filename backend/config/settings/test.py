@@ -1,11 +1,9 @@
 """Tests: production's code on the embedded PostgreSQL and Redis."""
 
 from config.settings.base import *  # noqa: F403
-from config.settings.base import DATABASES, INSTALLED_APPS
+from config.settings.base import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.errands"]
-# A pool would keep the test database open when it is dropped.
-del DATABASES["default"]["OPTIONS"]["pool"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -50,7 +50,7 @@ def log_in(data: Any) -> Any:
     return Client().post(URL, {"init_data": data}, content_type="application/json")
 
 
-GOOD = {
+GOOD: dict[str, tuple[MakeInitData, str, str]] = {
     "plain": (init_data, "Анна", "en"),
     "almost an hour old": (partial(init_data, age=3590), "Анна", "en"),
     "a clock a little ahead": (partial(init_data, age=-30), "Анна", "en"),
@@ -115,7 +115,7 @@ REFUSED: dict[str, MakeInitData] = {
     "NUL": lambda: init_data() + "\0",
 }
 
-MISSHAPEN = {
+MISSHAPEN: dict[str, Any] = {
     "a number": 1,
     "null": None,
     "a list": [],

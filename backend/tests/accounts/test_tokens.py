@@ -29,8 +29,9 @@ def ask(authorization: str | None) -> Any:
 
 def issued(user: User, ago: float) -> str:
     """A token issued so many seconds ago."""
+    then = time.time() - ago
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("django.core.signing.time.time", lambda now=time.time(): now - ago)
+        patch.setattr("django.core.signing.time.time", lambda: then)
         return issue_access_token(user)
 
 
@@ -113,7 +114,12 @@ def test_nobody_logs_in_without_telegram_here() -> None:
     assert not User.objects.exists()
 
 
-PATHS = "import django; django.setup(); from config.api import api; print(*api.get_openapi_schema()['paths'])"
+PATHS = """
+import django
+django.setup()
+from config.api import api
+print(*api.get_openapi_schema()["paths"])
+"""
 
 
 @pytest.mark.parametrize(("module", "there"), [("local", True), ("production", False)])

@@ -71,8 +71,15 @@ def test_accepted_many_times_at_once_it_is_one_meal(times: int) -> None:
     user = make_user()
     recognition = Recognition.objects.create(user=user, text="x", language="ru", status="done")
     RecognizedItem.objects.create(
-        **{"recognition": recognition, "position": 0, "name": "Rice", "grams": 100},
-        **{"energy_kcal": 130, "protein_g": 2, "fat_g": 0, "carbohydrate_g": 28, "confidence": 1},
+        recognition=recognition,
+        position=0,
+        name="Rice",
+        grams=100,
+        confidence=1,
+        energy_kcal=130,
+        protein_g=2,
+        fat_g=0,
+        carbohydrate_g=28,
     )
     responses = at_once(times, lambda: accept(client_of(user), recognition.pk))
     assert [response.status_code for response in responses] == [201] * times

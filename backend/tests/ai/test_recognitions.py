@@ -112,8 +112,12 @@ def test_what_waits_says_when_to_look_again(eater: Client) -> None:
         response = look(eater, pk)
         assert response.headers["Retry-After"] == "1"
         assert response.json() == {
-            **{"id": str(pk), "status": status, "items": [], "notes": ""},
-            **{"meal_id": None, "error": None},
+            "id": str(pk),
+            "status": status,
+            "items": [],
+            "notes": "",
+            "meal_id": None,
+            "error": None,
         }
 
 
@@ -123,7 +127,7 @@ def test_what_is_done_shows_its_portions(eater: Client) -> None:
     assert "Retry-After" not in response.headers
     body = response.json()
     assert (body["status"], body["error"], body["meal_id"]) == ("done", None, None)
-    assert [item["name"] for item in body["items"]] == ["Яйцо вареное", "Рис отварной"]
+    assert [item["name"] for item in body["items"]] == ["Яйцо вареное", "Рис вареный"]
     for item in body["items"]:
         assert set(item) == PORTION
         assert all(type(item[name]) is float for name in PORTION - {"name"}), item

@@ -9,7 +9,7 @@ from tests.processes import BACKEND
 
 SOUND = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
-    "SECRET_KEY": "7b8e4c1f0a9d46e2b3c5d7f9a1e3c5d7",
+    "SECRET_KEY": "7b8e4c1f0a9d46e2b3c5d7f9a1e3c5d7-9f2c4e6a8b0d1f3e5c7a9b1d3f5e7c9a",
     "ALLOWED_HOSTS": "eatfit24.example",
     "PUBLIC_URL": "https://eatfit24.example",
     "POSTGRES_PASSWORD": "5e884898da28047151d0e56f8dc62927",

@@ -7,7 +7,7 @@ import pytest
 import redis
 import yaml
 from celery.exceptions import QueueNotFound
-from kombu import Connection, Producer
+from kombu import Connection, Exchange, Producer
 
 from apps.jobs.models import Job, Probe, job_models
 from apps.jobs.services import submit_job
@@ -74,7 +74,7 @@ def test_a_worker_refuses_pickle_and_keeps_no_results(
 ) -> None:
     worker = start_worker()
     with Connection(redis_server.url(0)) as connection:
-        Producer(connection, routing_key="default", exchange="default").publish(
+        Producer(connection, exchange=Exchange("default"), routing_key="default").publish(
             ([str(Probe().pk)], {}, {}),
             serializer="pickle",
             headers={"task": "apps.jobs.tasks.run_probe", "id": "pickled", "lang": "py"},

@@ -1,6 +1,7 @@
 """A job with an effect outside that can be counted, and with ways to go wrong."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.db import models
 
@@ -8,11 +9,24 @@ from apps.jobs.models import Job
 
 
 class Errand(Job):
+    class Point(models.TextChoices):
+        """Where a worker can die."""
+
+        CLAIMED = "claimed"
+        ANSWERED = "answered"
+        COMMITTED = "committed"
+
     task = "tests.errands.tasks.run_errand"
     lease = timedelta(seconds=3)
     backoff = timedelta(milliseconds=200)
 
+    queue = models.CharField(max_length=16, default="default")
     hold = models.FloatField(default=0.0)
     """Seconds that the outside takes to answer."""
-    kills_worker = models.BooleanField(default=False)
+    kill_at = models.CharField(max_length=16, choices=Point, blank=True)
+    kills = models.PositiveIntegerField(default=0)
+    """How many attempts end with the worker's death at `kill_at`."""
     result = models.CharField(max_length=64, blank=True)
+
+    def message_options(self) -> dict[str, Any]:
+        return {"queue": self.queue, "routing_key": self.queue}

@@ -9,18 +9,24 @@ from apps.jobs.worker import run_job
 from tests.errands.models import Errand
 
 
-def perform(errand: Errand) -> None:
-    if errand.kills_worker:
+def die_at(point: Errand.Point, errand: Errand) -> None:
+    if errand.kill_at == point and errand.attempts <= errand.kills:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def perform(errand: Errand) -> None:
+    die_at(Errand.Point.CLAIMED, errand)
     response = httpx.post(
         f"{os.environ['SANDBOX_URL']}/effects/errand",
         headers={"Idempotency-Key": str(errand.pk)},
-        json={"hold": errand.hold, "attempt": errand.attempts},
+        json={"hold": errand.hold},
         timeout=60,
     )
     response.raise_for_status()
+    die_at(Errand.Point.ANSWERED, errand)
     with finishing(errand):
         Errand.objects.filter(pk=errand.pk).update(result=f"attempt {errand.attempts}")
+    die_at(Errand.Point.COMMITTED, errand)
 
 
 @shared_task

@@ -165,7 +165,7 @@ def test_a_flushed_redis_loses_no_job(
 def test_a_job_that_kills_its_worker_fails_and_the_others_go_on(
     start_worker: StartWorker, sandbox: str
 ) -> None:
-    (poison,) = submit(kills_worker=True)
+    (poison,) = submit(kill_at="claimed", kills=3)
     for attempt in (1, 2, 3):
         worker = start_worker(wait=False)
         sweep()

@@ -22,7 +22,7 @@ AUCKLAND, NEW_YORK, HAVANA = "Pacific/Auckland", "America/New_York", "America/Ha
 
 
 def portion(name: str = "Rice", **numbers: str) -> Portion:
-    usual = {name: "0" for name in ZERO} | {"grams": "100"} | numbers
+    usual = dict.fromkeys(ZERO, "0") | {"grams": "100"} | numbers
     return Portion(name=name, **{field: Decimal(number) for field, number in usual.items()})
 
 

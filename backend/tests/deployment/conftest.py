@@ -1,0 +1,95 @@
+"""Databases as production has them, and processes through the real entrypoint."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from sandbox.embedded import DATABASE
+from tests.processes import BACKEND, ROOT, Process, Spawn
+
+PRODUCTION = {
+    "DJANGO_SETTINGS_MODULE": "config.settings.production",
+    "POSTGRES_USER": "eatfit24_a",
+    "POSTGRES_OWNER": "eatfit24_owner",
+}
+
+Start = Callable[..., Process]
+
+
+def query(database: str, statement: str) -> list[tuple[Any, ...]]:
+    """What a superuser sees in `database`."""
+    with psycopg.connect(
+        host=os.environ["POSTGRES_HOST"], user="postgres", dbname=database, autocommit=True
+    ) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def new_database(template: str) -> Iterator[str]:
+    name = f"deployed_{secrets.token_hex(4)}"
+    query("postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield name
+    finally:
+        query("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_database() -> Iterator[str]:
+    """A database of its own with production's roles and no tables."""
+    with new_database(DATABASE) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def migrated_database() -> Iterator[str]:
+    """A database with every table, of which nobody here changes any."""
+    with new_database(DATABASE) as name:
+        environment = {**os.environ, **PRODUCTION, "POSTGRES_DB": name}
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate"],
+            cwd=BACKEND,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+        yield name
+
+
+@pytest.fixture
+def migrated_copy(migrated_database: str) -> Iterator[str]:
+    """A database with every table, to be changed."""
+    with new_database(migrated_database) as name:
+        yield name
+
+
+@pytest.fixture
+def enter(spawn: Spawn) -> Start:
+    """Start the real entrypoint under production's settings."""
+
+    def start(*command: str, **environment: str) -> Process:
+        return spawn(str(ROOT / "entrypoint.sh"), *command, **{**PRODUCTION, **environment})
+
+    return start
+
+
+def check_health(process: Process, role: str, **environment: str) -> tuple[int, str]:
+    """Exit code and output of healthcheck.sh, beside this process."""
+    done = subprocess.run(
+        [str(ROOT / "healthcheck.sh"), role],
+        env={**os.environ, "RUNTIME_DIR": str(process.runtime), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    return done.returncode, done.stdout.strip()

@@ -1,0 +1,162 @@
+"""Gunicorn through the entrypoint: how many, what it says, how it stops, when it is ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sandbox.embedded import free_port
+from tests.deployment.conftest import Start, check_health
+from tests.processes import ROOT, Process, wait_for
+
+COMMAND = ("gunicorn", "--config", str(ROOT / "gunicorn_config.py"), "config.wsgi:application")
+
+Serve = Callable[..., tuple[Process, str]]
+
+
+@pytest.fixture
+def serve(enter: Start, migrated_database: str) -> Iterator[Serve]:
+    """Start it on a free port; returns the process and its address once it answers."""
+    started: list[Process] = []
+
+    def start(**environment: str) -> tuple[Process, str]:
+        bind = f"127.0.0.1:{free_port()}"
+        process = enter(*COMMAND, POSTGRES_DB=migrated_database, GUNICORN_BIND=bind, **environment)
+        started.append(process)
+
+        def answers() -> bool:
+            if process.popen.poll() is not None:
+                pytest.fail(process.output())
+            with suppress(httpx.TransportError):
+                return httpx.get(f"http://{bind}/health/live/").status_code == 200
+            return False
+
+        wait_for(answers, "Gunicorn answers")
+        return process, bind
+
+    yield start
+    for process in started:  # its workers outlive a master that was killed
+        with suppress(ProcessLookupError):
+            process.send(signal.SIGKILL)
+
+
+def lines(process: Process) -> list[dict[str, Any]]:
+    output = process.output().splitlines()
+    return [json.loads(line) for line in output if line.startswith("{")]
+
+
+def events(process: Process) -> list[str]:
+    return [line["event"] for line in lines(process)]
+
+
+def workers(process: Process) -> int:
+    return sum(event.startswith("Booting worker with pid") for event in events(process))
+
+
+@pytest.mark.parametrize(
+    ("environment", "number"),
+    [
+        ({}, 2),
+        ({"GUNICORN_WORKERS": "1"}, 1),
+        ({"GUNICORN_WORKERS": "1", "WEB_CONCURRENCY": "3"}, 3),
+        ({"GUNICORN_WORKERS": "1", "WEB_CONCURRENCY": "9"}, 4),
+    ],
+)
+def test_how_many_workers(serve: Serve, environment: dict[str, str], number: int) -> None:
+    process, _ = serve(**environment)
+    wait_for(lambda: workers(process) >= number, f"{number} workers start")
+    capped = "9 workers asked for, 4 started"
+    assert (capped in events(process)) is (environment.get("WEB_CONCURRENCY") == "9")
+    assert process.stop() == 0
+    assert workers(process) == number
+
+
+def test_a_request_is_one_json_line_with_its_id_and_duration(serve: Serve) -> None:
+    process, bind = serve(WEB_CONCURRENCY="1", RELEASE="abc123")
+    identity = "from-the-proxy-0001"
+    answer = httpx.get(
+        f"http://{bind}/api/v1/nothing?token=not-to-be-told",
+        headers={"X-Request-ID": identity, "Authorization": "Bearer not-to-be-told"},
+    )
+    assert (answer.status_code, answer.headers["X-Request-ID"]) == (404, identity)
+
+    def requests() -> list[dict[str, Any]]:
+        return [line for line in lines(process) if line["logger"] == "access"]
+
+    (line,) = wait_for(requests, "the access log's line")
+    told = {name: line[name] for name in ("request_id", "method", "path", "status", "release")}
+    assert told == {
+        "request_id": identity,
+        "method": "GET",
+        "path": "/api/v1/nothing",
+        "status": 404,
+        "release": "abc123",
+    }
+    assert 0 < line["milliseconds"] < 10_000
+    assert line["bytes"] == len(answer.content)
+    made = httpx.get(f"http://{bind}/health/", headers={"X-Request-ID": "no spaces, please"})
+    assert len(made.headers["X-Request-ID"]) == 32
+    assert "not-to-be-told" not in process.output()
+    wait_for(lambda: len(requests()) == 2, "the second line; checks of the process have none")
+
+
+def test_it_stops_within_seconds_and_says_nothing_wrong(serve: Serve) -> None:
+    process, bind = serve()
+    started = time.monotonic()
+    os.kill(process.popen.pid, signal.SIGTERM)
+    assert process.popen.wait(8) == 0
+    assert time.monotonic() - started < 8
+    assert "Shutting down: Master" in events(process)
+    assert not [line for line in lines(process) if line["level"] in ("ERROR", "CRITICAL")]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{bind}/health/live/")
+
+
+def test_a_frozen_one_is_unhealthy_and_after_six_failures_is_ended(serve: Serve) -> None:
+    process, bind = serve()
+    for _ in range(2):
+        assert check_health(process, "web", GUNICORN_BIND=bind) == (0, "")
+    process.send(signal.SIGSTOP)
+    assert check_health(process, "web", GUNICORN_BIND=bind) == (1, "failure 1 of 6 in a row")
+    process.send(signal.SIGCONT)
+    wait_for(lambda: check_health(process, "web", GUNICORN_BIND=bind)[0] == 0, "healthy again")
+    assert not (process.runtime / "failures").exists(), "a success forgets the failures"
+    process.send(signal.SIGSTOP)
+    (process.runtime / "failures").write_text("5\n")
+    code, output = check_health(process, "web", GUNICORN_BIND=bind)
+    assert (code, output) == (1, "failure 6 of 6 in a row\nending the main process")
+    assert process.popen.wait(5) == -signal.SIGKILL
+
+
+def test_a_port_where_nobody_listens_is_unhealthy(serve: Serve) -> None:
+    process, _ = serve(WEB_CONCURRENCY="1")
+    elsewhere = f"127.0.0.1:{free_port()}"
+    assert check_health(process, "web", GUNICORN_BIND=elsewhere) == (1, "starting")
+    assert process.popen.poll() is None
+
+
+def test_the_configuration_alone_refuses_a_wrong_environment(migrated_database: str) -> None:
+    """Also without the entrypoint, as a developer may start it."""
+    done = subprocess.run(
+        [*COMMAND, "--check-config"],
+        cwd=ROOT / "backend",
+        env={**os.environ, "PATH": path_with_gunicorn(), "GUNICORN_THREADS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert "GUNICORN_THREADS: got '0'; takes a whole number from 1 to 32" in done.stderr
+
+
+def path_with_gunicorn() -> str:
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -1,0 +1,152 @@
+"""What a start waits for and does in the database: once, in order, with a bound."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.embedded import Postgres
+from tests.deployment.conftest import PRODUCTION, Start, query
+from tests.processes import Process, wait_for
+
+# What the entrypoint becomes here: a gunicorn or a celery that says so and ends.
+ENTERED = "entered\n"
+
+
+@pytest.fixture
+def start(enter: Start, tmp_path: Path) -> Start:
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    for name in ("gunicorn", "celery"):
+        (directory / name).write_text("#!/bin/sh\necho entered\n")
+        (directory / name).chmod(0o700)
+    path = f"{directory}:{Path(sys.executable).parent}:/usr/bin:/bin"
+
+    def start_stub(*command: str, **environment: str) -> Process:
+        return enter(*command, **{"PATH": path, "STARTUP_WAIT_SECONDS": "30", **environment})
+
+    return start_stub
+
+
+def ended(process: Process, code: int) -> str:
+    assert process.popen.wait(60) == code, process.output()
+    assert process.output().endswith(ENTERED) is (code == 0)
+    return process.output()
+
+
+def applied(database: str) -> int:
+    if query(database, "SELECT to_regclass('django_migrations')") == [(None,)]:
+        return 0
+    ((number,),) = query(database, "SELECT count(*) FROM django_migrations")
+    return int(number)
+
+
+def foods(database: str) -> int:
+    ((number,),) = query(database, "SELECT count(*) FROM nutrition_food")
+    return int(number)
+
+
+def test_an_empty_database_is_migrated_and_has_foods(start: Start, empty_database: str) -> None:
+    ended(start("gunicorn", POSTGRES_DB=empty_database, RUN_MIGRATIONS="1"), 0)
+    everything = applied(empty_database)
+    assert everything > 10
+    assert foods(empty_database) > 1000
+    owners = query(
+        empty_database, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname='public'"
+    )
+    assert owners == [("eatfit24_owner",)]
+    again = ended(start("gunicorn", POSTGRES_DB=empty_database, RUN_MIGRATIONS="1"), 0)
+    assert "No migrations to apply" in again
+    assert applied(empty_database) == everything
+
+
+def test_three_at_once_migrate_once_and_all_come_up(start: Start, empty_database: str) -> None:
+    processes = [
+        start("gunicorn", POSTGRES_DB=empty_database, RUN_MIGRATIONS="1") for _ in range(3)
+    ]
+    outputs = [ended(process, 0) for process in processes]
+    applying = [output.count("Applying jobs.0001_initial") for output in outputs]
+    assert sorted(applying) == [0, 0, 1]
+    ((repeated,),) = query(
+        empty_database,
+        "SELECT count(*) - count(DISTINCT (app, name)) FROM django_migrations",
+    )
+    assert repeated == 0
+
+
+@pytest.mark.parametrize("asked", ["", "0"])
+def test_nothing_is_migrated_unasked(start: Start, empty_database: str, asked: str) -> None:
+    ended(start("gunicorn", POSTGRES_DB=empty_database, RUN_MIGRATIONS=asked), 0)
+    assert applied(empty_database) == 0
+
+
+@pytest.mark.parametrize("role", ["worker", "beat"])
+def test_celery_gives_up_naming_what_is_missing(
+    start: Start, empty_database: str, role: str
+) -> None:
+    environment = {"POSTGRES_DB": empty_database, "STARTUP_WAIT_SECONDS": "1"}
+    output = ended(start("celery", role, RUN_MIGRATIONS="1", **environment), 1)
+    assert re.search(
+        rf"CommandError: {role} cannot start: gave up waiting for the schema after 1 s: "
+        r"\d+ migrations are not applied \(accounts.0001_initial, ",
+        output,
+    )
+    assert "Traceback" not in output
+    assert applied(empty_database) == 0, "Celery never migrates"
+
+
+def test_celery_starts_once_another_has_migrated(start: Start, empty_database: str) -> None:
+    worker = start("celery", "worker", POSTGRES_DB=empty_database)
+    wait_for(lambda: "migrations are not applied" in worker.output(), "the worker waits")
+    ended(start("gunicorn", POSTGRES_DB=empty_database, RUN_MIGRATIONS="1"), 0)
+    ended(worker, 0)
+
+
+def test_celery_waits_for_the_last_migration_alone(start: Start, migrated_copy: str) -> None:
+    query(migrated_copy, "DELETE FROM django_migrations WHERE app = 'nutrition'")
+    environment = {"POSTGRES_DB": migrated_copy, "STARTUP_WAIT_SECONDS": "1"}
+    output = ended(start("celery", "beat", **environment), 1)
+    assert "1 migrations are not applied (nutrition.0001_initial …)" in output
+
+
+@pytest.mark.parametrize(("strict", "code"), [("1", 1), ("", 1), ("0", 0)])
+def test_a_failed_migration_stops_the_start_where_it_is_strict(
+    start: Start, empty_database: str, strict: str, code: int
+) -> None:
+    query(empty_database, "CREATE TABLE django_content_type (in_the_way text)")
+    environment = {"POSTGRES_DB": empty_database, "MIGRATIONS_STRICT": strict}
+    output = ended(start("gunicorn", RUN_MIGRATIONS="1", **environment), code)
+    assert re.search(r'relation \\?"django_content_type\\?" already exists', output)
+    assert ("Traceback" in output) is (code == 0), "one line where it stops, all where it goes on"
+    assert ("going on because MIGRATIONS_STRICT=0" in output) is (code == 0)
+    assert applied(empty_database) == 0
+
+
+@pytest.mark.parametrize("command", [("gunicorn",), ("celery", "worker")])
+def test_a_database_that_never_comes_is_given_up(start: Start, command: tuple[str, ...]) -> None:
+    environment = {"POSTGRES_HOST": "/nowhere", "STARTUP_WAIT_SECONDS": "1"}
+    output = ended(start(*command, **environment), 1)
+    assert re.search(
+        r"CommandError: \w+ cannot start: gave up waiting for the \w+ after 1 s: .*/nowhere", output
+    )
+    assert "Traceback" not in output
+
+
+def test_a_database_that_comes_late_is_waited_for(start: Start, tmp_path: Path) -> None:
+    with Postgres(tmp_path / "late", durable=False) as late:
+        host = late.host
+        late.stop()
+        process = start("gunicorn", POSTGRES_HOST=host)
+        wait_for(lambda: "waiting" in process.output(), "it waits")
+        with Postgres(tmp_path / "late", durable=False):
+            ended(process, 0)
+
+
+def test_the_application_cannot_change_the_schema(migrated_database: str) -> None:
+    ((owner, creates),) = query(
+        migrated_database,
+        "SELECT tableowner, has_schema_privilege('{}', 'public', 'CREATE') FROM pg_tables "
+        "WHERE tablename = 'jobs_period'".format(PRODUCTION["POSTGRES_USER"]),
+    )
+    assert (owner, creates) == ("eatfit24_owner", False)

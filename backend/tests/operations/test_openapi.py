@@ -1,0 +1,169 @@
+"""The API's description of itself: whole, true, and readable without the internet."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+from config.api import api
+from tests.http import client_of, make_user
+
+PREFIX = "/api/v1"
+ROUTES = {
+    ("POST", "/auth/telegram"),
+    ("POST", "/recognitions"),
+    ("GET", "/recognitions/{recognition_id}"),
+    ("POST", "/recognitions/{recognition_id}/accept"),
+    ("GET", "/diary/{date}"),
+    ("GET", "/health/"),
+}
+OPEN = {("POST", "/auth/telegram"), ("GET", "/health/")}
+FRAMEWORK = {"openapi-json", "openapi-view", "api-root"}
+NO_BODY = {304}
+
+
+@pytest.fixture
+def document(client: Client) -> dict[str, Any]:
+    response = client.get(f"{PREFIX}/openapi.json")
+    assert response.status_code == 200
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path.removeprefix(PREFIX)): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def declared(operation: dict[str, Any]) -> set[int]:
+    return {int(status) for status in operation["responses"]}
+
+
+def test_every_route_is_listed_and_says_what_it_is_for(document: dict[str, Any]) -> None:
+    found = operations(document)
+    assert set(found) == ROUTES
+    summaries = [operation["summary"] for operation in found.values()]
+    assert len(set(summaries)) == len(summaries)
+    for (method, path), operation in found.items():
+        # What the framework makes up from the function's name has every word capitalised.
+        assert operation["summary"] != operation["summary"].title(), path
+        assert operation["tags"], path
+        assert operation["operationId"], (method, path)
+
+
+def test_nothing_is_served_that_is_not_listed(document: dict[str, Any]) -> None:
+    served = {
+        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", f"/{pattern.pattern}")
+        for pattern in api.urls[0]
+        if getattr(pattern, "name", None) not in FRAMEWORK
+    }
+    assert served == {path for _, path in operations(document)}
+
+
+def test_who_needs_a_token_says_so_and_that_it_may_be_refused(document: dict[str, Any]) -> None:
+    for route, operation in operations(document).items():
+        assert bool(operation.get("security")) is (route not in OPEN), route
+        if route not in OPEN:
+            assert 401 in declared(operation), route
+    (scheme,) = document["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+
+
+def test_every_body_has_a_schema(document: dict[str, Any]) -> None:
+    for route, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if int(status) in NO_BODY:
+                assert "content" not in response, route
+                continue
+            (content,) = response["content"].values()
+            name = content["schema"]["$ref"].rsplit("/", 1)[1]
+            assert name in document["components"]["schemas"]
+            assert (name == "ProblemOut") is (int(status) >= 400 and name != "HealthOut"), route
+
+
+JSON = {"content_type": "application/json"}
+ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
+    *(
+        (route, status, {"data": data, "content_type": kind})
+        for route in (("POST", "/auth/telegram"), ("POST", "/recognitions"))
+        for status, data, kind in [
+            (400, "{", "application/json"),
+            (413, "x" * 3_000_000, "application/json"),
+            (415, "{}", "text/plain"),
+            (422, "{}", "application/json"),
+        ]
+    ),
+    (("POST", "/auth/telegram"), 401, {"data": '{"init_data": ""}', **JSON}),
+    (("GET", "/recognitions/{recognition_id}"), 404, {}),
+    (("POST", "/recognitions/{recognition_id}/accept"), 404, {}),
+    (("POST", "/recognitions/{recognition_id}/accept"), 409, {}),
+    (("GET", "/diary/{date}"), 422, {}),
+]
+
+
+def path_of(template: str, client: Client, status: int) -> str:
+    """An address of the route at which the status can happen."""
+    known = uuid4()
+    if status == 409:
+        asked = client.post(f"{PREFIX}/recognitions", {"text": "рис"}, "application/json")
+        known = asked.json()["id"]
+    return PREFIX + template.format(recognition_id=known, date="today")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("route", "status", "sent"), ERRORS, ids=[f"{r[0]} {r[1]} {status}" for r, status, _ in ERRORS]
+)
+def test_an_error_that_happens_is_declared_and_has_the_shape_declared(
+    document: dict[str, Any], route: tuple[str, str], status: int, sent: dict[str, Any]
+) -> None:
+    client = client_of(make_user())
+    response = client.generic(route[0], path_of(route[1], client, status), **sent)
+    assert response.status_code == status, response.content
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert status in declared(operations(document)[route])
+    required = document["components"]["schemas"]["ProblemOut"]["required"]
+    assert {"status", "code", "title"} == set(required)
+    assert set(required) <= set(response.json())
+
+
+def test_every_declared_error_was_seen_to_happen(document: dict[str, Any]) -> None:
+    seen = {(route, status) for route, status, _ in ERRORS}
+    seen |= {(route, 401) for route in ROUTES - OPEN}  # tests/accounts/test_tokens.py
+    seen |= {(("GET", "/health/"), 503)}  # test_health.py
+    assert {
+        (route, status)
+        for route, operation in operations(document).items()
+        for status in declared(operation)
+        if status >= 400
+    } == seen
+
+
+class References(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_page_for_people_loads_nothing_from_elsewhere(client: Client) -> None:
+    response = client.get(f"{PREFIX}/docs")
+    assert response.status_code == 200
+    html = response.content.decode()
+    assert f"{PREFIX}/openapi.json" in html
+    assert not re.search(r"(https?:)?//\w", html)
+    references = References()
+    references.feed(html)
+    assert any(reference.endswith(".js") for reference in references.found)
+    for reference in references.found:
+        assert reference.startswith("/static/ninja/")
+        assert finders.find(reference.removeprefix("/static/")), reference
