@@ -14,7 +14,11 @@ esac
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/environment.sh"
 
 make_environment
-[[ $# -gt 0 ]] || "$root/scripts/check.sh"
+if [[ $# -eq 0 ]]; then
+  "$root/scripts/check.sh"
+  # Most tests wait for processes that start, so more run at once than there are cores.
+  set -- --numprocesses 4 --dist loadgroup
+fi
 cd "$root/backend"
 # The caller's own settings are not what is tested.
 unset DJANGO_SETTINGS_MODULE

@@ -26,7 +26,7 @@ PRODUCTION = "config.settings.production"
 PLACEHOLDERS = re.compile(
     r"change-?me|placeholder|django-insecure|^your-|^<.*>$|^x+$", re.IGNORECASE
 )
-SECRET_LENGTH = 32
+SECRET_LENGTH = 50  # as Django's own deployment check
 
 Value = bool | int | float | str | tuple[str, ...]
 

@@ -267,10 +267,12 @@ def _tell(system: Stack, data: Path) -> None:
 
   Try it:
 
-    T=$(curl -s {url}/api/v1/auth/development -H 'Content-Type: application/json' \
--d '{{"telegram_id": 1}}' | sed 's/.*"access_token": *"\\([^"]*\\)".*/\\1/'); \
-curl -s {url}/api/v1/recognitions -H "Authorization: Bearer $T" \
--H 'Content-Type: application/json' -d '{{"text": "2 eggs, 150 g rice and a banana"}}'
+    A={url}/api/v1; J='Content-Type: application/json'; \
+of() {{ sed 's/.*"'$1'": *"\\([^"]*\\)".*/\\1/'; }}; \
+T=$(curl -s $A/auth/development -H "$J" -d '{{"telegram_id": 1}}' | of access_token); \
+R=$(curl -s $A/recognitions -H "Authorization: Bearer $T" -H "$J" \
+-d '{{"text": "2 eggs, 150 g rice and a banana"}}' | of id); \
+sleep 1; curl -s $A/recognitions/$R -H "Authorization: Bearer $T"
 
   Ctrl-C stops it; the data stays in {data}."""
     )

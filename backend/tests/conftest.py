@@ -20,6 +20,8 @@ _postgres = pytest.StashKey[Postgres]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # only distributes tests to workers, each of which has servers of its own
     data = config.stash[_data] = Path(tempfile.mkdtemp(prefix="eatfit24-tests-"))
     postgres = config.stash[_postgres] = Postgres(data / "postgres", durable=False)
     _servers.append(postgres)
@@ -50,7 +52,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     for server in reversed(_servers):
         server.stop()
     _servers.clear()
-    shutil.rmtree(config.stash[_data], ignore_errors=True)
+    if _data in config.stash:
+        shutil.rmtree(config.stash[_data], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

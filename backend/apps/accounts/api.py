@@ -32,7 +32,13 @@ class Token(Schema):
 
 
 def _token(user: User) -> Token:
+    if not user.is_active:
+        raise _refused()
     return Token(access_token=issue_access_token(user), expires_in=settings.ACCESS_TOKEN_LIFETIME)
+
+
+def _refused() -> Problem:
+    return Problem(401, "login_refused", _("Telegram does not vouch for this login"))
 
 
 @router.post(
@@ -45,7 +51,7 @@ def log_in_with_telegram(request: HttpRequest, login: TelegramLogin) -> Token:
         person = read_init_data(login.init_data)
     except LoginRefused as error:
         logger.info("login refused", extra={"cause": str(error)})
-        raise Problem(401, "login_refused", _("Telegram does not vouch for this login")) from None
+        raise _refused() from None
     return _token(
         get_or_create_user(
             telegram_id=person.id, first_name=person.first_name, language=person.language

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.http import parse_etags
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import AfterValidator, StringConstraints
 
 from apps.accounts.tokens import bearer, user_of
@@ -88,13 +88,14 @@ def _error_of(recognition: Recognition) -> ErrorOut | None:
 )
 def create_recognition(
     request: HttpRequest, body: RecognitionIn, response: HttpResponse
-) -> tuple[int, RecognitionAccepted]:
+) -> Status[RecognitionAccepted]:
     recognition = request_recognition(
         user=user_of(request), text=body.text, language=(get_language() or "ru")[:2]
     )
     response["Location"] = f"{request.path}/{recognition.pk}"
     response["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return 202, RecognitionAccepted(id=recognition.pk, status=Recognition.Status.PENDING)
+    accepted = RecognitionAccepted(id=recognition.pk, status=Recognition.Status.PENDING)
+    return Status(202, accepted)
 
 
 @router.get(
@@ -104,7 +105,7 @@ def create_recognition(
 )
 def show_recognition(
     request: HttpRequest, recognition_id: UUID, response: HttpResponse
-) -> RecognitionOut | tuple[int, None]:
+) -> RecognitionOut | Status[None]:
     """Answers 304 to the ETag of the last answer; Retry-After says when to look again."""
     recognition = get_object_or_404(
         Recognition.objects.prefetch_related("items"), pk=recognition_id, user=user_of(request)
@@ -117,7 +118,7 @@ def show_recognition(
     if recognition.status in Recognition.OPEN:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if _matches(etag, request.headers.get("If-None-Match", "")):
-        return 304, None
+        return Status(304, None)
     return shown
 
 
@@ -132,7 +133,7 @@ def _matches(etag: str, if_none_match: str) -> bool:
     response={201: MealOut, 401: ProblemOut, 404: ProblemOut, 409: ProblemOut},
     summary="Make it a meal of the diary",
 )
-def accept(request: HttpRequest, recognition_id: UUID) -> tuple[int, MealOut]:
+def accept(request: HttpRequest, recognition_id: UUID) -> Status[MealOut]:
     """Accepting again answers the same meal, as if for the first time."""
     recognition = get_object_or_404(Recognition, pk=recognition_id, user=user_of(request))
     try:
@@ -143,4 +144,4 @@ def accept(request: HttpRequest, recognition_id: UUID) -> tuple[int, MealOut]:
             "nothing_to_count": _("There is nothing here that could be counted"),
         }
         raise Problem(409, error.code, titles[error.code]) from None
-    return 201, MealOut.of(meal)
+    return Status(201, MealOut.of(meal))

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from apps.operations.health import run_checks
 
@@ -36,5 +36,5 @@ def health_report() -> tuple[int, dict[str, Any]]:
 
 
 @router.get("/", response={200: HealthOut, 503: HealthOut}, summary="Can the service work?")
-def health(request: HttpRequest) -> tuple[int, dict[str, Any]]:
-    return health_report()
+def health(request: HttpRequest) -> Status[dict[str, Any]]:
+    return Status(*health_report())

@@ -88,6 +88,7 @@ DATABASES: dict[str, dict[str, Any]] = {
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
             "options": "-c statement_timeout=20s -c idle_in_transaction_session_timeout=60s",
         },
     }

@@ -3,17 +3,20 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 from django.conf import settings
+from django.db import connection, transaction
 from django.test import Client
 from init_data_py import sign
 
 from apps.accounts.models import User
 from tests.http import at_once, problem
+from tests.processes import wait_for
 
 URL = "/api/v1/auth/telegram"
 ANNA = {"id": 4711, "first_name": "Анна", "language_code": "en"}
@@ -202,10 +205,24 @@ def test_the_largest_id_that_telegram_gives_is_kept_whole() -> None:
     assert User.objects.get().telegram_id == BIGGEST_ID
 
 
+def waiting(cursor: Any) -> int:
+    """How many transactions wait for the lock on the table of users."""
+    cursor.execute(
+        "SELECT count(*) FROM pg_locks WHERE relation = 'accounts_user'::regclass AND NOT granted"
+    )
+    return int(cursor.fetchone()[0])
+
+
 @pytest.mark.django_db(transaction=True)
 def test_logging_in_from_many_places_at_once_makes_one_user() -> None:
     data = init_data()
-    responses = at_once(8, lambda: log_in(data))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic(), connection.cursor() as cursor:
+            # Nobody inserts before everybody has looked and found nobody.
+            cursor.execute("LOCK TABLE accounts_user IN SHARE MODE")
+            answers = pool.submit(at_once, 8, lambda: log_in(data))
+            wait_for(lambda: waiting(cursor) == 8, "all wait to insert")
+        responses = answers.result()
     assert [response.status_code for response in responses] == [200] * 8
     assert User.objects.count() == 1
 
@@ -221,3 +238,10 @@ def test_a_refusal_says_nothing_of_what_was_sent(
     told += " ".join(str(getattr(record, "cause", "")) for record in caplog.records)
     assert "HashInvalidError" in told
     assert dict(parse_qsl(data))["hash"] not in told
+
+
+@pytest.mark.django_db
+def test_a_closed_account_is_refused_in_the_same_words() -> None:
+    assert log_in(init_data()).status_code == 200
+    User.objects.update(is_active=False)
+    assert log_in(init_data()).content == log_in(edited(query_id="forged")()).content

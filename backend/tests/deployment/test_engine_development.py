@@ -12,7 +12,7 @@ from sandbox.round_trip import eat
 from tests.deployment.engine import Stack, require_engine, running_stack
 from tests.processes import ROOT, wait_for
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def test_a_role_is_prepared_and_then_becomes_its_command(
         (("python3", "-c", "print('as it is')"), "as it is"),
         (("manage-nothing-gunicorn",), "manage-nothing-gunicorn: "),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_anything_else_runs_as_it_is(stub: Start, command: tuple[str, ...], output: str) -> None:
     process = stub(*command, DEBUG="yes", POSTGRES_HOST="/nowhere")
