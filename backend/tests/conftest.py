@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _servers.append(redis)
     os.environ.update(
         DJANGO_SETTINGS_MODULE="config.settings.test",
-        SECRET_KEY="tests-only-0123456789abcdef0123456789abcdef",
+        SECRET_KEY="tests-only-" + "0123456789abcdef" * 4,
         ALLOWED_HOSTS="testserver,eatfit24.example",
         PUBLIC_URL="https://eatfit24.example",
         POSTGRES_HOST=postgres.host,

@@ -48,7 +48,7 @@ def test_manage_py_says_it_in_one_line() -> None:
     [
         ("DEBUG", "1", "DEBUG: got '1'; takes 0 in production"),
         ("SECRET_KEY", "", "SECRET_KEY: got nothing; is required"),
-        ("SECRET_KEY", "short", "SECRET_KEY: got 5 characters; takes at least 32"),
+        ("SECRET_KEY", "short", "SECRET_KEY: got 5 characters; takes at least 50"),
         ("SECRET_KEY", "change-me-" + "0" * 40, "SECRET_KEY: got a placeholder"),
         ("SECRET_KEY_FALLBACKS", "short", "SECRET_KEY_FALLBACKS: got 5 characters"),
         ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS: got '*'; takes no wildcard"),
@@ -98,7 +98,7 @@ def test_the_login_for_development_is_in_no_other_settings(settings: str, there:
 
 def test_the_secret_key_may_come_from_a_file(tmp_path: Path) -> None:
     key = tmp_path / "key"
-    key.write_text("from-the-file-0123456789abcdef-0123456789\n")
+    key.write_text("from-the-file-0123456789abcdef-0123456789-abcdefghij\n")
     environment = {**SOUND, "SECRET_KEY": "", "SECRET_KEY_FILE": str(key)}
     program = "import config.settings.production as s; print(s.SECRET_KEY)"
     assert run_python("-c", program, environment=environment).stdout == key.read_text()
