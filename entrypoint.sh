@@ -55,7 +55,7 @@ main() {
   unset_empty
   cd "$here/backend"
   if [[ -n $role ]]; then
-    "$python" config/contract.py check "$role"
+    "$python" -m config.contract check "$role" "$@"
     # What the health check ends when it has failed too often; nothing it noted about an
     # earlier process holds for this one.
     local runtime=${RUNTIME_DIR:-/tmp}
@@ -64,8 +64,14 @@ main() {
     echo $$ >"$runtime/pid"
     "$python" manage.py prepare "$role"
   fi
-  # Workers need not know of each other: the rows say who does what.
-  [[ $role != worker ]] || set -- "$@" --without-gossip --without-mingle --without-heartbeat
+  [[ $role != web ]] || set -- "$1" --config "$here/gunicorn_config.py" "${@:2}"
+  if [[ $role == worker ]]; then
+    # Workers need not know of each other: the rows say who does what.
+    set -- "$@" --without-gossip --without-mingle --without-heartbeat
+    if [[ ${CELERY_WORKER_AUTOSCALER:-} == 1 ]]; then  # the one option that no setting holds
+      set -- "$@" --autoscale "$CELERY_WORKER_AUTOSCALER_MAX,$CELERY_WORKER_AUTOSCALER_MIN"
+    fi
+  fi
   exec "$@"
 }
 

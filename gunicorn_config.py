@@ -12,9 +12,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "backend"))
 
 from config import contract
 from config.logs import logging_config
+from config.memory import memory_limit
 
 MOST_WORKERS = 4
-"""More would not fit into the container's memory, and two cores would not serve them."""
+"""Threads serve what waits; more processes than this only take memory."""
+
+MASTER_BYTES, WORKER_BYTES = 120 * 1024**2, 200 * 1024**2
+"""Above what was measured under load (docs/RUNTIME.md)."""
 
 try:
     env = contract.load(os.environ, "web")
@@ -23,10 +27,15 @@ except contract.ContractError as error:
     sys.exit(contract.EX_CONFIG)
 
 _asked_for = env.integer("WEB_CONCURRENCY" if env.given("WEB_CONCURRENCY") else "GUNICORN_WORKERS")
+_limit = memory_limit()
+_most = MOST_WORKERS
+if _limit is not None:
+    _most = max(1, min(_most, (_limit - MASTER_BYTES) // WORKER_BYTES))
 
 bind = env.string("GUNICORN_BIND")
+forwarded_allow_ips = ",".join(env.strings("PROXY_NETWORKS"))  # who may say it was HTTPS
 worker_class = "gthread"
-workers = min(_asked_for, MOST_WORKERS)
+workers = _asked_for  # held to the cap below, however it was asked for
 threads = env.integer("GUNICORN_THREADS")
 preload_app = True  # one copy of the code in memory for all workers
 keepalive = 75  # longer than nginx keeps an idle upstream connection, so nginx closes first
@@ -70,9 +79,16 @@ class RequestLogger(Logger):
 logger_class = RequestLogger
 
 
-def on_starting(server: Any) -> None:
-    if _asked_for > MOST_WORKERS:
-        server.log.warning("%d workers asked for, %d started", _asked_for, MOST_WORKERS)
+def nworkers_changed(server: Any, new: int, old: int | None) -> None:
+    """Hold the cap, whether -w, GUNICORN_CMD_ARGS or SIGTTIN asked for more."""
+    if new > _most:
+        server._num_workers = _most  # past the property, which would call this again
+        server.log.warning(
+            "%d workers asked for, %d are the most (%s)",
+            new,
+            _most,
+            "the cap" if _most == MOST_WORKERS else "the container's memory",
+        )
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -6,7 +6,7 @@
 #
 # Docker does not restart what is unhealthy. So after RUNTIME_DIR/failures has counted
 # FAILURES_TO_RESTART failures in a row, the main process is ended, and the restart policy
-# starts the container again.
+# starts the container again. A Redis that is away alone ends nobody.
 set -euo pipefail
 
 readonly FAILURES_TO_RESTART=6
@@ -29,9 +29,26 @@ beats() {
   return 1
 }
 
+redis_answers() {  # to PING, within 2 s; a demand to log in is an answer too
+  local url host port line
+  url=${CELERY_BROKER_URL:-$(<"${CELERY_BROKER_URL_FILE:-/dev/null}")}
+  url=${url#*://} url=${url##*@} url=${url%%/*}
+  host=${url%:*} port=${url##*:}
+  [[ $port != "$url" ]] || port=6379
+  exec 4<>"/dev/tcp/$host/$port"
+  printf 'PING\r\n' >&4
+  read -r -t 2 line <&4
+  [[ $line == +PONG* || $line == -NOAUTH* ]]
+}
+
 count_failure() {
   # A process that has never been healthy is still starting, and its wait has a bound of its own.
   [[ -e $runtime/was-healthy ]] || { echo "starting"; exit 1; }
+  if [[ $check == beats ]] && ! (redis_answers) 2>/dev/null; then
+    # Nothing to consume: the loop waits for Redis and will turn again by itself.
+    echo "Redis is away"
+    exit 1
+  fi
   local failures=0
   [[ -r $runtime/failures ]] && failures=$(<"$runtime/failures")
   failures=$((failures + 1))

@@ -74,6 +74,10 @@ app.conf.update(
     # -- processes
     worker_pool=settings.CELERY_WORKER_POOL,
     worker_concurrency=settings.CELERY_WORKER_CONCURRENCY,
+    # prefork alone has these three; the contract refuses them under threads
+    task_time_limit=settings.CELERY_TASK_TIME_LIMIT,
+    worker_max_memory_per_child=(settings.CELERY_WORKER_MAX_MEMORY_MB or 0) * 1024 or None,
+    worker_max_tasks_per_child=settings.CELERY_WORKER_MAX_TASKS,
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
     worker_enable_remote_control=True,  # the smoke test asks who consumes what

@@ -1,356 +1,36 @@
-"""The contract of the environment: every variable that any part of the system reads.
+"""The contract of the environment, and who holds to it; its table is in variables.py.
 
-One table, standard library only, so that the entrypoint can run it before anything
-else is imported. The entrypoint validates by it, settings and gunicorn_config.py read
-through it, and tests hold the .env files, the Compose files and the documents to it.
+Standard library only, so that the entrypoint can run it before anything else is imported.
+Settings and gunicorn_config.py read through it; tests hold the .env files, the Compose files
+and the documents to it.
 
-    python contract.py check ROLE        validate this process's environment, exit 78 if wrong
-    python contract.py check-file FILE   validate a .env file, exit 78 if wrong
-    python contract.py table             print the table as Markdown
+    python -m config.contract check ROLE [COMMAND …]   validate what a process would start with
+    python -m config.contract check-file FILE          validate a .env file
+    python -m config.contract table                    print the table as Markdown
+
+Exits with 78 where something is wrong.
 """
 
 import difflib
 import os
 import re
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from config.kinds import Invalid, Value
+from config.variables import BY_NAME, PREFIXES, PRODUCTION, ROLES, VARIABLES, Variable
 
 EX_CONFIG = 78
 """sysexits.h: configuration error. A supervisor can tell it from a crash."""
 
-ROLES = ("web", "worker", "beat", "manage")
-PRODUCTION = "config.settings.production"
 PLACEHOLDERS = re.compile(
     r"change-?me|placeholder|django-insecure|^your-|^<.*>$|^x+$", re.IGNORECASE
 )
 SECRET_LENGTH = 50  # as Django's own deployment check
-
-Value = bool | int | float | str | tuple[str, ...]
-
-
-class Invalid(ValueError):
-    """What a variable takes, said to the person who set it."""
-
-
-def flag(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise Invalid("takes 0 or 1")
-    return text == "1"
-
-
-def integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"-?(0|[1-9][0-9]{0,11})", text) or not low <= int(text) <= high:
-            raise Invalid(f"takes a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def string(
-    pattern: str = r"\S(.*\S)?", takes: str = "takes a text without spaces around it"
-) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise Invalid(takes)
-        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-            raise Invalid("takes the value without quotes around it")
-        return text
-
-    return parse
-
-
-def choice(*options: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in options:
-            raise Invalid(f"takes one of {', '.join(options)}")
-        return text
-
-    return parse
-
-
-def names(text: str) -> tuple[str, ...]:
-    parts = tuple(text.split(","))
-    if any(not re.fullmatch(r"\S+", part) for part in parts):
-        raise Invalid("takes names separated by commas, without spaces")
-    return parts
-
-
-def url(pattern: str, takes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            sound = bool(parts.hostname) and parts.port != 0  # both may raise as well
-        except ValueError:
-            sound = False
-        if not sound or not re.fullmatch(pattern, text):
-            raise Invalid(takes)
-        return text
-
-    return parse
-
-
-http_origin = url(
-    r"https?://[^\s/?#@\\]+", "takes an address such as https://eatfit24.example, without a path"
-)
-redis_url = url(
-    r"rediss?://[^\s/?#]+/[0-9]{1,5}(\?\S+)?",
-    "takes an address such as redis://redis:6379/1, with a database number",
-)
-PORT = integer(1, 65535)
-DATABASE_NAME = string(r"[a-z_][a-z0-9_]{0,62}", "takes a name of lower-case letters, digits and _")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """A line of the contract. `roles` are those that read it; none: only Compose does."""
-
-    name: str
-    parse: Callable[[str], Value]
-    meaning: str
-    default: str = ""
-    required: bool = False
-    secret: bool = False
-    roles: tuple[str, ...] = ROLES
-
-
-COMPOSE: tuple[str, ...] = ()
-WEB = ("web",)
-WORKER = ("worker",)
-
-VARIABLES = (
-    Variable(
-        name="COMPOSE_PROJECT_NAME",
-        parse=string(r"[a-z0-9][a-z0-9_-]*", "takes lower-case letters, digits, - and _"),
-        default="eatfit24",
-        roles=COMPOSE,
-        meaning="Prefix of containers, networks and volumes.",
-    ),
-    Variable(
-        name="PUBLIC_PORT",
-        parse=PORT,
-        default="3000",
-        roles=COMPOSE,
-        meaning="Port of the frontend for people, on every address.",
-    ),
-    Variable(
-        name="CHECK_PORT",
-        parse=PORT,
-        default="8000",
-        roles=COMPOSE,
-        meaning="Port of the frontend for checks, on loopback alone.",
-    ),
-    Variable(
-        name="DEV_DATABASE_PORT",
-        parse=PORT,
-        default="5432",
-        roles=COMPOSE,
-        meaning="compose.dev.yml: port of PostgreSQL on loopback.",
-    ),
-    Variable(
-        name="DEV_DEBUGGER_PORT",
-        parse=PORT,
-        default="5678",
-        roles=COMPOSE,
-        meaning="compose.dev.yml: port of the debugger on loopback.",
-    ),
-    Variable(
-        name="RELEASE",
-        parse=string(r"[A-Za-z0-9._-]{1,64}", "takes a commit or a version, or dev"),
-        default="dev",
-        meaning="The release that runs: a tag of the image. Rewritten by deploys alone.",
-    ),
-    Variable(
-        name="DJANGO_SETTINGS_MODULE",
-        parse=choice(PRODUCTION, "config.settings.local", "config.settings.test"),
-        required=True,
-        meaning="Which settings to run under.",
-    ),
-    Variable(
-        name="SECRET_KEY",
-        parse=string(),
-        required=True,
-        secret=True,
-        meaning="Signs tokens and sessions.",
-    ),
-    Variable(
-        name="SECRET_KEY_FALLBACKS",
-        parse=names,
-        secret=True,
-        meaning="Earlier keys that are still believed, separated by commas.",
-    ),
-    Variable(
-        name="DEBUG",
-        parse=flag,
-        default="0",
-        meaning="Django's debug pages. Refused in production.",
-    ),
-    Variable(
-        name="ALLOWED_HOSTS",
-        parse=names,
-        required=True,
-        meaning="Host names that are served, separated by commas.",
-    ),
-    Variable(
-        name="PUBLIC_URL",
-        parse=http_origin,
-        required=True,
-        meaning="Where people reach the service.",
-    ),
-    Variable(
-        name="LOG_LEVEL",
-        parse=choice("DEBUG", "INFO", "WARNING", "ERROR"),
-        default="INFO",
-        meaning="The least important event that is logged.",
-    ),
-    Variable(
-        name="RUNTIME_DIR",
-        parse=string(r"/\S*", "takes an absolute path"),
-        default="/tmp",
-        meaning="Writable directory in memory for heartbeats and process ids, one a process.",
-    ),
-    Variable(
-        name="POSTGRES_HOST",
-        parse=string(),
-        default="db",
-        meaning="Host of PostgreSQL, or the directory of its socket.",
-    ),
-    Variable(name="POSTGRES_PORT", parse=PORT, default="5432", meaning="Port of PostgreSQL."),
-    Variable(
-        name="POSTGRES_DB", parse=DATABASE_NAME, default="eatfit24", meaning="Name of the database."
-    ),
-    Variable(
-        name="POSTGRES_USER",
-        parse=DATABASE_NAME,
-        default="eatfit24_a",
-        meaning="Login role of the application; owns nothing.",
-    ),
-    Variable(
-        name="POSTGRES_PASSWORD",
-        parse=string(),
-        required=True,
-        secret=True,
-        meaning="Password of the login role.",
-    ),
-    Variable(
-        name="POSTGRES_OWNER",
-        parse=DATABASE_NAME,
-        default="eatfit24_owner",
-        meaning="Role that owns the tables; migrations run as it; it cannot log in.",
-    ),
-    Variable(
-        name="POSTGRES_POOL_SIZE",
-        parse=integer(1, 100),
-        default="8",
-        meaning="Most database connections of one process.",
-    ),
-    Variable(
-        name="STARTUP_WAIT_SECONDS",
-        parse=integer(1, 3600),
-        default="120",
-        meaning="How long a start waits for the database and its schema before it gives up.",
-    ),
-    Variable(
-        name="RUN_MIGRATIONS",
-        parse=flag,
-        default="0",
-        roles=WEB,
-        meaning="Apply committed migrations and load the food table before the start.",
-    ),
-    Variable(
-        name="MIGRATIONS_STRICT",
-        parse=flag,
-        default="1",
-        roles=WEB,
-        meaning="A failed migration stops the start (1) or is logged (0).",
-    ),
-    Variable(
-        name="RUN_COLLECTSTATIC",
-        parse=flag,
-        default="0",
-        roles=WEB,
-        meaning="Collect static files again at the start, into RUNTIME_DIR.",
-    ),
-    Variable(
-        name="CELERY_BROKER_URL",
-        parse=redis_url,
-        required=True,
-        meaning="Redis database of the queues.",
-    ),
-    Variable(
-        name="CELERY_RESULT_BACKEND",
-        parse=redis_url,
-        required=True,
-        meaning="Redis database of results that were asked for.",
-    ),
-    Variable(
-        name="CELERY_WORKER_POOL",
-        parse=choice("threads", "prefork"),
-        default="threads",
-        roles=WORKER,
-        meaning="How a worker runs its jobs.",
-    ),
-    Variable(
-        name="CELERY_WORKER_CONCURRENCY",
-        parse=integer(1, 64),
-        default="16",
-        roles=WORKER,
-        meaning="Jobs that a worker runs at once.",
-    ),
-    Variable(
-        name="WEB_CONCURRENCY",
-        parse=integer(1, 64),
-        roles=WEB,
-        meaning="Gunicorn workers; at most 4 are started.",
-    ),
-    Variable(
-        name="GUNICORN_WORKERS",
-        parse=integer(1, 64),
-        default="2",
-        roles=WEB,
-        meaning="Gunicorn workers where WEB_CONCURRENCY is unset; at most 4 are started.",
-    ),
-    Variable(
-        name="GUNICORN_THREADS",
-        parse=integer(1, 32),
-        default="4",
-        roles=WEB,
-        meaning="Requests that one Gunicorn worker serves at once.",
-    ),
-    Variable(
-        name="GUNICORN_BIND",
-        parse=string(r"\S+:\d{1,5}", "takes an address and a port such as 0.0.0.0:8000"),
-        default="0.0.0.0:8000",
-        roles=WEB,
-        meaning="Where Gunicorn listens.",
-    ),
-    Variable(
-        name="DEBUGPY_PORT",
-        parse=PORT,
-        roles=WEB,
-        meaning="Development: where a debugger may attach. Refused in production.",
-    ),
-    Variable(
-        name="TELEGRAM_BOT_TOKEN",
-        parse=string(r"\d+:[A-Za-z0-9_-]+", "takes a token as BotFather gives it: 123456:ABC-def"),
-        required=True,
-        secret=True,
-        roles=("web", "manage"),
-        meaning="The bot's token; it proves who logs in.",
-    ),
-    Variable(
-        name="AI_PROVIDER",
-        parse=choice("local"),
-        default="local",
-        meaning="Who recognises meals. local: text alone, against the food table.",
-    ),
-)
-
-BY_NAME = {variable.name: variable for variable in VARIABLES}
-PREFIXES = tuple(sorted({name.split("_")[0] + "_" for name in BY_NAME if "_" in name}))
 
 
 @dataclass(frozen=True)
@@ -387,6 +67,9 @@ class Environment:
         assert isinstance(value, int)
         return value
 
+    def optional_integer(self, name: str) -> int | None:
+        return self.integer(name) if self.given(name) else None
+
     def string(self, name: str) -> str:
         value = self._values[name]
         assert isinstance(value, str)
@@ -408,6 +91,8 @@ def load(environ: Mapping[str, str], role: str | None = None) -> Environment:
     """
     values: dict[str, Value | None] = {}
     problems = list(_read(environ, role, values))
+    if role in (None, "worker"):
+        problems += _pool_problems(values)
     if values["DJANGO_SETTINGS_MODULE"] == PRODUCTION:
         problems += _production_problems(values)
     if problems:
@@ -473,6 +158,37 @@ def _production_problems(values: Mapping[str, Value | None]) -> Iterator[Problem
                 )
 
 
+PREFORK_ALONE = (
+    "CELERY_WORKER_AUTOSCALER",
+    "CELERY_WORKER_AUTOSCALER_MIN",
+    "CELERY_WORKER_AUTOSCALER_MAX",
+    "CELERY_TASK_TIME_LIMIT",
+    "CELERY_WORKER_MAX_MEMORY_MB",
+    "CELERY_WORKER_MAX_TASKS",
+)
+
+
+def _pool_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
+    """What the chosen pool would silently ignore."""
+    if values["CELERY_WORKER_POOL"] != "prefork":
+        for name in PREFORK_ALONE:
+            if values[name]:
+                takes = "is ignored by threads: takes CELERY_WORKER_POOL=prefork"
+                yield Problem(name, repr(str(int(values[name]))), takes)  # type: ignore[arg-type]
+        return
+    fewest, most = (values[f"CELERY_WORKER_AUTOSCALER_{bound}"] for bound in ("MIN", "MAX"))
+    for name, value in (("MIN", fewest), ("MAX", most)):
+        if values["CELERY_WORKER_AUTOSCALER"] and value is None:
+            takes = "is required with CELERY_WORKER_AUTOSCALER=1"
+            yield Problem(f"CELERY_WORKER_AUTOSCALER_{name}", "nothing", takes)
+        elif value is not None and not values["CELERY_WORKER_AUTOSCALER"]:
+            takes = "is ignored without CELERY_WORKER_AUTOSCALER=1"
+            yield Problem(f"CELERY_WORKER_AUTOSCALER_{name}", repr(str(value)), takes)
+    if isinstance(fewest, int) and isinstance(most, int) and fewest > most:
+        takes = f"takes at most CELERY_WORKER_AUTOSCALER_MAX, which is {most}"
+        yield Problem("CELERY_WORKER_AUTOSCALER_MIN", repr(str(fewest)), takes)
+
+
 def misspelt(environ: Mapping[str, str], *, every: bool) -> Iterator[Problem]:
     """Variables that nobody reads: those near one of ours, or `every` one (in a file)."""
     known = {*BY_NAME, *(f"{name}_FILE" for name in BY_NAME)}
@@ -522,12 +238,41 @@ def parse_file(path: Path) -> dict[str, str]:
     return values
 
 
-def check(environ: Mapping[str, str], *roles: str, every: bool = False) -> None:
+def _gunicorn_problems(command: Sequence[str], environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Options by which a start would go round the cap on workers."""
+    for source, words in (
+        ("the command", command[1:]),
+        ("GUNICORN_CMD_ARGS", _words(environ.get("GUNICORN_CMD_ARGS", ""))),
+    ):
+        for word, following in zip_longest(words, words[1:], fillvalue=""):
+            if re.match(r"-w|-[^-=]*w\d|--w(o(r(k(e(rs?)?)?)?)?)?(=|$)", word):
+                yield Problem(source, repr(word), "takes no number of workers: set WEB_CONCURRENCY")
+            config = word.partition("=")[2] if "=" in word else following
+            if re.match(r"-c|--co", word) and Path(config).name != "gunicorn_config.py":
+                yield Problem(source, repr(f"{word} {config}"), "takes gunicorn_config.py alone")
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:  # Gunicorn would not read it either
+        return text.split()
+
+
+def check(
+    environ: Mapping[str, str],
+    *roles: str,
+    every: bool = False,
+    command: Sequence[str] = (),
+) -> None:
     """Raise ContractError unless processes of these roles may start with this environment.
 
     `every`: a variable that nobody reads is a problem even where it resembles none of ours.
+    `command`: its options may not go round what the environment says.
     """
     problems = list(misspelt(environ, every=every))
+    if "web" in roles:
+        problems += _gunicorn_problems(command, environ)
     for role in roles:
         try:
             load(environ, role)
@@ -551,8 +296,8 @@ def table() -> str:
 def main(arguments: list[str]) -> int:
     try:
         match arguments:
-            case ["check", role] if role in ROLES:
-                check(os.environ, role)
+            case ["check", role, *command] if role in ROLES:
+                check(os.environ, role, command=command)
             case ["check-file", path]:
                 check(parse_file(Path(path)), *ROLES, every=True)
             case ["table"]:

@@ -94,10 +94,9 @@ class Stack:
             "TELEGRAM_BOT_TOKEN": "1:development",
         }
         entrypoint = str(ROOT / "entrypoint.sh")
-        gunicorn = ["gunicorn", "--config", str(ROOT / "gunicorn_config.py")]
         celery = [entrypoint, "celery", "-A", "config"]
         self._spawn("sandbox", [sys.executable, "-m", "sandbox", "--port", str(sandbox)])
-        self._spawn("backend", [entrypoint, *gunicorn, "config.wsgi:application"])
+        self._spawn("backend", [entrypoint, "gunicorn", "config.wsgi:application"])
         self._spawn(
             "celery-worker",
             [*celery, "worker", "-n", "celery-worker@%h", "-Q", "ai,billing,default"],

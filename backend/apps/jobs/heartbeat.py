@@ -10,10 +10,13 @@ from typing import Any
 
 from celery import bootsteps
 from celery.beat import Scheduler as CeleryScheduler
+from celery.signals import worker_shutting_down
 from celery.worker.consumer import Consumer
 from django.conf import settings
+from django.db import DatabaseError, connection
 
 from apps.jobs import worker as jobs_worker
+from apps.jobs.services import release_is_current
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
     def __init__(self, consumer: Consumer, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._timer: Any = None
+        self._left_queues: list[Any] = []
 
     def start(self, consumer: Consumer) -> None:
         self._beat(consumer)
@@ -46,6 +50,7 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
     shutdown = stop
 
     def _beat(self, consumer: Consumer) -> None:
+        self._follow_the_release(consumer)
         if jobs_worker.overdue():
             # A thread cannot be stopped from outside; its row has another worker by now.
             logger.critical("a job outlived its lease, this worker ends itself")
@@ -53,6 +58,35 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
             os._exit(1)
         if consumer.connection is not None and consumer.task_consumer is not None:
             touch()
+
+    def _follow_the_release(self, consumer: Consumer) -> None:
+        """A replaced worker takes no messages from its successor; after a roll-back it does."""
+        if jobs_worker.replaced.is_set() and not self._left_queues:
+            self._left_queues = list(consumer.task_consumer.queues)
+            for queue in self._left_queues:
+                consumer.cancel_task_queue(queue.name)
+            logger.warning("another release is current: idle until replaced")
+        elif self._left_queues and self._release_is_current_again():
+            for queue in self._left_queues:
+                consumer.add_task_queue(queue)
+            self._left_queues = []
+            jobs_worker.replaced.clear()
+            logger.warning("this release is current again: consuming")
+
+    def _release_is_current_again(self) -> bool:
+        try:
+            return release_is_current()
+        except DatabaseError:
+            return False
+        finally:
+            connection.close()
+
+
+@worker_shutting_down.connect
+def say_what_is_under_way(how: str, **_: Any) -> None:
+    """A warm stop lets these finish; what a cold one cuts off is done again by another."""
+    under_way = jobs_worker.under_way()
+    logger.info("stopping", extra={"how": how, "jobs_to_finish": under_way})
 
 
 class Scheduler(CeleryScheduler):

@@ -74,6 +74,18 @@ def _release_may_claim() -> Q:
     return Q(~Exists(CurrentRelease.objects.exclude(release=settings.RELEASE)))
 
 
+def release_is_current() -> bool:
+    """Whether workers of this release may claim. Unrecorded releases and dev always may."""
+    if settings.RELEASE == "dev":
+        return True
+    return not CurrentRelease.objects.exclude(release=settings.RELEASE).exists()
+
+
+def ring_soon(*, model: type[Job], pk: UUID | str) -> None:
+    """Have the next sweep ring for the job again: who heard it may not do it."""
+    model._default_manager.filter(pk=pk, status__in=Job.OPEN).update(ring_after=Now())
+
+
 @contextmanager
 def finishing(job: Job) -> Iterator[None]:
     """A transaction that marks the job done and writes, inside, what came of it.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from apps.jobs.errors import LeaseLost, NotYet, Permanent, Temporary
 from apps.jobs.models import Job
@@ -15,7 +15,9 @@ from apps.jobs.services import (
     fail_job,
     finishing,
     hand_back_job,
+    release_is_current,
     retry_job_later,
+    ring_soon,
 )
 from config.logs import log_context
 
@@ -27,8 +29,12 @@ T = TypeVar("T")
 DATABASE_PATIENCE_SECONDS = 20.0
 LONGEST_PAUSE_SECONDS = 2.0
 
-# When each job under way here outlives its lease, by monotonic clock.
-_leases: dict[int, float] = {}
+# The jobs under way here, by thread: which, and when its lease ends by monotonic clock.
+_under_way: dict[int, tuple[str, float]] = {}
+
+
+# Set once this worker has seen that another release is the current one.
+replaced = threading.Event()
 
 
 def run_job(model: type[J], pk: str, perform: Callable[[J], None]) -> None:
@@ -39,13 +45,18 @@ def run_job(model: type[J], pk: str, perform: Callable[[J], None]) -> None:
     """
     job = _patiently(lambda: claim_job(model=model, pk=pk))
     if job is None:
+        if not release_is_current():
+            ring_soon(model=model, pk=pk)
+            replaced.set()
         return
-    _leases[threading.get_ident()] = time.monotonic() + job.lease.total_seconds()
+    if not connection.in_atomic_block:
+        connection.close()  # back to the pool: waiting for the outside needs no connection
+    _under_way[threading.get_ident()] = (str(job), time.monotonic() + job.lease.total_seconds())
     try:
         with log_context(job=str(job), request_id=job.request_id):
             _perform_and_settle(job, perform)
     finally:
-        _leases.pop(threading.get_ident(), None)
+        _under_way.pop(threading.get_ident(), None)
 
 
 def _perform_and_settle(job: J, perform: Callable[[J], None]) -> None:
@@ -110,4 +121,8 @@ def _patiently(write: Callable[[], T]) -> T:
 def overdue() -> bool:
     """Whether a job here has outlived its lease, and so may be running elsewhere as well."""
     now = time.monotonic()
-    return any(now > end for end in list(_leases.values()))
+    return any(now > lease_ends for _, lease_ends in list(_under_way.values()))
+
+
+def under_way() -> list[str]:
+    return [job for job, _ in list(_under_way.values())]

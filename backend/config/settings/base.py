@@ -100,6 +100,9 @@ CELERY_BROKER_URL = env.string("CELERY_BROKER_URL")
 CELERY_RESULT_BACKEND = env.string("CELERY_RESULT_BACKEND")
 CELERY_WORKER_POOL = env.string("CELERY_WORKER_POOL")
 CELERY_WORKER_CONCURRENCY = env.integer("CELERY_WORKER_CONCURRENCY")
+CELERY_TASK_TIME_LIMIT = env.optional_integer("CELERY_TASK_TIME_LIMIT")
+CELERY_WORKER_MAX_MEMORY_MB = env.optional_integer("CELERY_WORKER_MAX_MEMORY_MB")
+CELERY_WORKER_MAX_TASKS = env.optional_integer("CELERY_WORKER_MAX_TASKS")
 
 # Storage and processing are UTC; this zone is for display and calendars.
 USE_TZ = True

@@ -13,7 +13,8 @@ try:
 except contract.ContractError as error:
     raise ImproperlyConfigured(str(error)) from None
 
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whether it was HTTPS is in wsgi.url_scheme: Gunicorn believes X-Forwarded-Proto from
+# PROXY_NETWORKS alone, and SECURE_PROXY_SSL_HEADER would believe it from anybody.
 SECURE_HSTS_SECONDS = 365 * 24 * 3600
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

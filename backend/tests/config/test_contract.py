@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import contract
+from config import contract, kinds
 from config.contract import VARIABLES, ContractError
 from tests.config.environments import SOUND, run_python
 
-FLAGS = [variable.name for variable in VARIABLES if variable.parse is contract.flag]
+FLAGS = [variable.name for variable in VARIABLES if variable.parse is kinds.flag]
 REQUIRED = [variable.name for variable in VARIABLES if variable.required]
 SECRETS = [variable.name for variable in VARIABLES if variable.secret]
 LOCAL = {**SOUND, "DJANGO_SETTINGS_MODULE": "config.settings.local"}
@@ -26,7 +26,7 @@ def refused(environ: dict[str, str], role: str = "web") -> dict[str, str]:
 
 
 def test_flags_are_found() -> None:
-    assert set(FLAGS) == {"DEBUG", "RUN_MIGRATIONS", "MIGRATIONS_STRICT", "RUN_COLLECTSTATIC"}
+    assert {"DEBUG", "RUN_MIGRATIONS", "MIGRATIONS_STRICT", "RUN_COLLECTSTATIC"} < set(FLAGS)
 
 
 @pytest.mark.parametrize("name", FLAGS)
@@ -271,16 +271,56 @@ def test_exit_codes_and_streams(tmp_path: Path) -> None:
         (["check-file", str(good)], 0, ""),
         (["check-file", str(bad)], 78, "NOBODYS: got an unknown variable; nobody reads it"),
         (["check-file", str(tmp_path / "none")], 66, "No such file"),
-        (["check", "cook"], 64, "python contract.py check ROLE"),
-        ([], 64, "python contract.py check ROLE"),
+        (["check", "cook"], 64, "config.contract check ROLE"),
+        ([], 64, "config.contract check ROLE"),
     ]:
-        done = run_python("config/contract.py", *arguments)
+        done = run_python("-m", "config.contract", *arguments)
         assert (done.returncode, done.stdout) == (code, ""), done.stderr
         assert said in done.stderr
         assert bool(said) == bool(done.stderr)
         assert "Traceback" not in done.stderr
-    done = run_python("config/contract.py", "check", "web", environment={**SOUND, "DEBUG": "yes"})
+    done = run_python(
+        "-m", "config.contract", "check", "web", environment={**SOUND, "DEBUG": "yes"}
+    )
     assert (done.returncode, done.stderr) == (
         78,
         "The environment is wrong:\n  DEBUG: got 'yes'; takes 0 or 1\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"CELERY_WORKER_AUTOSCALER": "1"}, {"CELERY_WORKER_AUTOSCALER"}),
+        ({"CELERY_WORKER_AUTOSCALER": "0"}, set()),
+        ({"CELERY_TASK_TIME_LIMIT": "60"}, {"CELERY_TASK_TIME_LIMIT"}),
+        (
+            {"CELERY_WORKER_MAX_MEMORY_MB": "200", "CELERY_WORKER_MAX_TASKS": "100"},
+            {"CELERY_WORKER_MAX_MEMORY_MB", "CELERY_WORKER_MAX_TASKS"},
+        ),
+    ],
+)
+def test_what_threads_would_ignore_is_refused(values: dict[str, str], named: set[str]) -> None:
+    assert set(refused({**SOUND, **values}, "worker") if named else {}) == named
+    prefork = {**SOUND, **values, "CELERY_WORKER_POOL": "prefork"}
+    bounds = {"CELERY_WORKER_AUTOSCALER_MIN": "1", "CELERY_WORKER_AUTOSCALER_MAX": "4"}
+    autoscaled = values.get("CELERY_WORKER_AUTOSCALER") == "1"
+    contract.check(prefork | (bounds if autoscaled else {}), "worker")
+
+
+@pytest.mark.parametrize(
+    ("flag", "bounds", "named"),
+    [
+        ("1", {}, {"MIN", "MAX"}),
+        ("1", {"MIN": "2"}, {"MAX"}),
+        ("1", {"MIN": "5", "MAX": "4"}, {"MIN"}),
+        ("0", {"MIN": "1", "MAX": "4"}, {"MIN", "MAX"}),
+    ],
+)
+def test_autoscaling_takes_both_bounds_in_order(
+    flag: str, bounds: dict[str, str], named: set[str]
+) -> None:
+    prefix = "CELERY_WORKER_AUTOSCALER"
+    values = {f"{prefix}_{bound}": text for bound, text in bounds.items()}
+    environment = {**SOUND, "CELERY_WORKER_POOL": "prefork", prefix: flag, **values}
+    assert set(refused(environment, "worker")) == {f"{prefix}_{bound}" for bound in named}

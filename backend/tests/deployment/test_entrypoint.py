@@ -20,6 +20,7 @@ echo "pid: $$"
 echo "cwd: $PWD"
 [[ -z ${STUB_STAYS:-} ]] || for ((;;)); do sleep 0.05; done
 """
+GUNICORNS_OWN = f"--config {ROOT}/gunicorn_config.py"
 WORKERS_OWN = "--without-gossip --without-mingle --without-heartbeat"
 
 
@@ -83,7 +84,7 @@ def test_a_wrong_environment_stops_it_before_anything(
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [
-        (("gunicorn", "--config", "x", "config.wsgi"), "--config x config.wsgi"),
+        (("gunicorn", "-k", "x", "config.wsgi"), f"{GUNICORNS_OWN} -k x config.wsgi"),
         (("celery", "-A", "config", "worker"), f"-A config worker {WORKERS_OWN}"),
         (
             ("{bin}/celery", "-A", "config", "--workdir", "worker", "worker", "-Q", "ai"),

@@ -18,7 +18,7 @@ from sandbox.embedded import free_port
 from tests.deployment.conftest import Start, check_health
 from tests.processes import ROOT, Process, wait_for
 
-COMMAND = ("gunicorn", "--config", str(ROOT / "gunicorn_config.py"), "config.wsgi:application")
+COMMAND = ("gunicorn", "config.wsgi:application")
 
 Serve = Callable[..., tuple[Process, str]]
 
@@ -62,6 +62,49 @@ def workers(process: Process) -> int:
     return sum(event.startswith("Booting worker with pid") for event in events(process))
 
 
+def test_a_signal_does_not_go_round_the_cap(serve: Serve) -> None:
+    process, _ = serve(WEB_CONCURRENCY="3")
+    for wanted in (4, 5, 6):
+        process.popen.send_signal(signal.SIGTTIN)
+        text = "Handling signal: ttin"
+        wait_for(lambda: events(process).count(text) == wanted - 3, "it heard")  # noqa: B023
+    wait_for(lambda: workers(process) == 4, "a fourth starts")
+    assert "5 workers asked for, 4 are the most (the cap)" in events(process)
+    assert process.stop() == 0
+    assert workers(process) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "name"),
+    [
+        (("-w", "8"), {}, "the command"),
+        (("-w8",), {}, "the command"),
+        (("-Rw8",), {}, "the command"),
+        (("--workers=8",), {}, "the command"),
+        (("--worke", "8"), {}, "the command"),
+        (("-c", "/tmp/other.py"), {}, "the command"),
+        (("--config=/tmp/other.py",), {}, "the command"),
+        ((), {"GUNICORN_CMD_ARGS": "--threads 2 -w 8"}, "GUNICORN_CMD_ARGS"),
+        ((), {"GUNICORN_CMD_ARGS": "--conf='/tmp/other.py'"}, "GUNICORN_CMD_ARGS"),
+    ],
+    ids=str,
+)
+def test_what_would_go_round_the_cap_is_refused_by_name(
+    enter: Start, options: tuple[str, ...], environment: dict[str, str], name: str
+) -> None:
+    process = enter(COMMAND[0], *options, *COMMAND[1:], **environment)
+    assert process.popen.wait(30) == 78
+    assert f"  {name}: got " in process.output()
+
+
+def test_only_the_proxys_network_may_say_that_it_was_https(serve: Serve) -> None:
+    told = {"X-Forwarded-Proto": "https", "Host": "eatfit24.example"}
+    for networks, believed in (("127.0.0.0/8", True), ("10.0.0.0/8", False)):
+        _, bind = serve(PROXY_NETWORKS=networks)
+        answer = httpx.get(f"http://{bind}/health/live/", headers=told)
+        assert ("strict-transport-security" in answer.headers) is believed
+
+
 @pytest.mark.parametrize(
     ("environment", "number"),
     [
@@ -74,7 +117,7 @@ def workers(process: Process) -> int:
 def test_how_many_workers(serve: Serve, environment: dict[str, str], number: int) -> None:
     process, _ = serve(**environment)
     wait_for(lambda: workers(process) >= number, f"{number} workers start")
-    capped = "9 workers asked for, 4 started"
+    capped = "9 workers asked for, 4 are the most (the cap)"
     assert (capped in events(process)) is (environment.get("WEB_CONCURRENCY") == "9")
     assert process.stop() == 0
     assert workers(process) == number
@@ -147,7 +190,7 @@ def test_a_port_where_nobody_listens_is_unhealthy(serve: Serve) -> None:
 def test_the_configuration_alone_refuses_a_wrong_environment(migrated_database: str) -> None:
     """Also without the entrypoint, as a developer may start it."""
     done = subprocess.run(
-        [*COMMAND, "--check-config"],
+        ["gunicorn", "--config", str(ROOT / "gunicorn_config.py"), "--check-config", *COMMAND[1:]],
         cwd=ROOT / "backend",
         env={**os.environ, "PATH": path_with_gunicorn(), "GUNICORN_THREADS": "0"},
         capture_output=True,

@@ -93,6 +93,10 @@ def test_a_redis_that_is_away_ends_nobody(start_role: StartRole, redis_server: R
     redis_server.stop()
     try:
         wait_for(lambda: "onnection" in worker.output(), "it notices")
+        (worker.runtime / "heartbeat").unlink(missing_ok=True)
+        (worker.runtime / "failures").write_text("5\n")
+        assert check_health(worker, "heartbeat") == (1, "Redis is away")
+        assert (worker.runtime / "failures").read_text() == "5\n", "it does not count"
     finally:
         redis_server.start()
     wait_for(lambda: check_health(worker, "heartbeat")[0] == 0, "healthy again", seconds=40)

@@ -6,16 +6,17 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import psutil
 import pytest
 import redis
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from apps.jobs import broker
 from apps.jobs.broker import ring
-from apps.jobs.models import Job
-from apps.jobs.services import submit_job
+from apps.jobs.models import Job, Probe
+from apps.jobs.services import record_release, submit_job
 from apps.jobs.sweep import sweep
 from sandbox.embedded import Redis
 from tests.errands.models import Errand
@@ -205,3 +206,62 @@ def test_a_warm_stop_finishes_what_runs(start_worker: StartWorker, sandbox: str)
         pytest.fail(worker.output())
     errand.refresh_from_db()
     assert (errand.status, errand.attempts) == ("done", 1)
+    assert f"errands.Errand {errand.pk}" in worker.output().partition("stopping")[2]
+
+
+def test_a_worker_of_another_release_waits_idle_and_healthy(
+    start_worker: StartWorker, sandbox: str
+) -> None:
+    """Forward: the old worker claims no more. Backward: after a roll-back it does again."""
+    record_release(release="new")
+    old = start_worker(RELEASE="old")
+    (errand,) = submit()
+    wait_for(lambda: "idle until replaced" in old.output(), "it heard the ring")
+    (old.runtime / "heartbeat").unlink()
+    wait_for(lambda: (old.runtime / "heartbeat").exists(), "its loop turns")
+    assert Errand.objects.get(pk=errand.pk).attempts == 0
+
+    new = start_worker(RELEASE="new")
+    assert sweep() == 1, "without waiting for its next ring"
+    submit(20)
+    wait_for(lambda: done() == 21, "the new worker does it all")
+    new.stop()
+
+    record_release(release="old")
+    wait_for(lambda: "current again" in old.output(), "it comes back")
+    submit()
+    wait_for(lambda: done() == 22, "the old worker does what comes after the roll-back")
+    assert old.popen.poll() is None
+
+
+def test_sixteen_calls_wait_at_once_in_one_worker(start_worker: StartWorker, sandbox: str) -> None:
+    worker = start_worker(concurrency=16)
+    submit(16, hold=9.0)
+    wait_for(lambda: len(effects(sandbox)) == 16, "all are under way", seconds=8)
+    assert done() == 0, "none had ended when the last began"
+    wait_for(lambda: done() == 16, "all done")
+    resident = psutil.Process(worker.popen.pid).memory_info().rss
+    assert resident < 400 * 1024**2
+
+
+def test_a_thousand_jobs_need_few_connections(start_worker: StartWorker, sandbox: str) -> None:
+    start_worker(concurrency=8)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+        before = cursor.fetchone()[0]
+    with transaction.atomic():
+        for _ in range(1000):
+            submit_job(job=Probe(queue="default"))
+    wait_for(
+        lambda: not Probe.objects.exclude(status=Job.Status.DONE).exists(), "all done", seconds=60
+    )
+
+    def sessions() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(
+                "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+            )
+            return int(cursor.fetchone()[0])
+
+    assert sessions() - before < 50

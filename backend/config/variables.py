@@ -1,0 +1,314 @@
+"""The table of the contract: every variable that any part of the system reads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from config.kinds import (
+    DATABASE_NAME,
+    PORT,
+    Value,
+    choice,
+    flag,
+    http_origin,
+    integer,
+    names,
+    networks,
+    redis_url,
+    string,
+)
+
+ROLES = ("web", "worker", "beat", "manage")
+PRODUCTION = "config.settings.production"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """A line of the contract. `roles` are those that read it; none: only Compose does."""
+
+    name: str
+    parse: Callable[[str], Value]
+    meaning: str
+    default: str = ""
+    required: bool = False
+    secret: bool = False
+    roles: tuple[str, ...] = ROLES
+
+
+COMPOSE: tuple[str, ...] = ()
+WEB = ("web",)
+WORKER = ("worker",)
+
+VARIABLES = (
+    Variable(
+        name="COMPOSE_PROJECT_NAME",
+        parse=string(r"[a-z0-9][a-z0-9_-]*", "takes lower-case letters, digits, - and _"),
+        default="eatfit24",
+        roles=COMPOSE,
+        meaning="Prefix of containers, networks and volumes.",
+    ),
+    Variable(
+        name="PUBLIC_PORT",
+        parse=PORT,
+        default="3000",
+        roles=COMPOSE,
+        meaning="Port of the frontend for people, on every address.",
+    ),
+    Variable(
+        name="CHECK_PORT",
+        parse=PORT,
+        default="8000",
+        roles=COMPOSE,
+        meaning="Port of the frontend for checks, on loopback alone.",
+    ),
+    Variable(
+        name="DEV_DATABASE_PORT",
+        parse=PORT,
+        default="5432",
+        roles=COMPOSE,
+        meaning="compose.dev.yml: port of PostgreSQL on loopback.",
+    ),
+    Variable(
+        name="DEV_DEBUGGER_PORT",
+        parse=PORT,
+        default="5678",
+        roles=COMPOSE,
+        meaning="compose.dev.yml: port of the debugger on loopback.",
+    ),
+    Variable(
+        name="RELEASE",
+        parse=string(r"[A-Za-z0-9._-]{1,64}", "takes a commit or a version, or dev"),
+        default="dev",
+        meaning="The release that runs: a tag of the image. Rewritten by deploys alone.",
+    ),
+    Variable(
+        name="DJANGO_SETTINGS_MODULE",
+        parse=choice(PRODUCTION, "config.settings.local", "config.settings.test"),
+        required=True,
+        meaning="Which settings to run under.",
+    ),
+    Variable(
+        name="SECRET_KEY",
+        parse=string(),
+        required=True,
+        secret=True,
+        meaning="Signs tokens and sessions.",
+    ),
+    Variable(
+        name="SECRET_KEY_FALLBACKS",
+        parse=names,
+        secret=True,
+        meaning="Earlier keys that are still believed, separated by commas.",
+    ),
+    Variable(
+        name="DEBUG",
+        parse=flag,
+        default="0",
+        meaning="Django's debug pages. Refused in production.",
+    ),
+    Variable(
+        name="ALLOWED_HOSTS",
+        parse=names,
+        required=True,
+        meaning="Host names that are served, separated by commas.",
+    ),
+    Variable(
+        name="PUBLIC_URL",
+        parse=http_origin,
+        required=True,
+        meaning="Where people reach the service.",
+    ),
+    Variable(
+        name="LOG_LEVEL",
+        parse=choice("DEBUG", "INFO", "WARNING", "ERROR"),
+        default="INFO",
+        meaning="The least important event that is logged.",
+    ),
+    Variable(
+        name="RUNTIME_DIR",
+        parse=string(r"/\S*", "takes an absolute path"),
+        default="/tmp",
+        meaning="Writable directory in memory for heartbeats and process ids, one a process.",
+    ),
+    Variable(
+        name="POSTGRES_HOST",
+        parse=string(),
+        default="db",
+        meaning="Host of PostgreSQL, or the directory of its socket.",
+    ),
+    Variable(name="POSTGRES_PORT", parse=PORT, default="5432", meaning="Port of PostgreSQL."),
+    Variable(
+        name="POSTGRES_DB", parse=DATABASE_NAME, default="eatfit24", meaning="Name of the database."
+    ),
+    Variable(
+        name="POSTGRES_USER",
+        parse=DATABASE_NAME,
+        default="eatfit24_a",
+        meaning="Login role of the application; owns nothing.",
+    ),
+    Variable(
+        name="POSTGRES_PASSWORD",
+        parse=string(),
+        required=True,
+        secret=True,
+        meaning="Password of the login role.",
+    ),
+    Variable(
+        name="POSTGRES_OWNER",
+        parse=DATABASE_NAME,
+        default="eatfit24_owner",
+        meaning="Role that owns the tables; migrations run as it; it cannot log in.",
+    ),
+    Variable(
+        name="POSTGRES_POOL_SIZE",
+        parse=integer(1, 100),
+        default="8",
+        meaning="Most database connections of one process.",
+    ),
+    Variable(
+        name="STARTUP_WAIT_SECONDS",
+        parse=integer(1, 3600),
+        default="120",
+        meaning="How long a start waits for the database and its schema before it gives up.",
+    ),
+    Variable(
+        name="RUN_MIGRATIONS",
+        parse=flag,
+        default="0",
+        roles=WEB,
+        meaning="Apply committed migrations and load the food table before the start.",
+    ),
+    Variable(
+        name="MIGRATIONS_STRICT",
+        parse=flag,
+        default="1",
+        roles=WEB,
+        meaning="A failed migration stops the start (1) or is logged (0).",
+    ),
+    Variable(
+        name="RUN_COLLECTSTATIC",
+        parse=flag,
+        default="0",
+        roles=WEB,
+        meaning="Collect static files again at the start, into RUNTIME_DIR.",
+    ),
+    Variable(
+        name="CELERY_BROKER_URL",
+        parse=redis_url,
+        required=True,
+        meaning="Redis database of the queues.",
+    ),
+    Variable(
+        name="CELERY_RESULT_BACKEND",
+        parse=redis_url,
+        required=True,
+        meaning="Redis database of results that were asked for.",
+    ),
+    Variable(
+        name="CELERY_WORKER_POOL",
+        parse=choice("threads", "prefork"),
+        default="threads",
+        roles=WORKER,
+        meaning="How a worker runs its jobs.",
+    ),
+    Variable(
+        name="CELERY_WORKER_CONCURRENCY",
+        parse=integer(1, 64),
+        default="16",
+        roles=WORKER,
+        meaning="Jobs that a worker runs at once.",
+    ),
+    Variable(
+        name="CELERY_WORKER_AUTOSCALER",
+        parse=flag,
+        default="0",
+        roles=WORKER,
+        meaning="prefork: between _MIN and _MAX processes, as needed.",
+    ),
+    Variable(
+        name="CELERY_WORKER_AUTOSCALER_MIN",
+        parse=integer(1, 64),
+        roles=WORKER,
+        meaning="prefork: fewest processes.",
+    ),
+    Variable(
+        name="CELERY_WORKER_AUTOSCALER_MAX",
+        parse=integer(1, 64),
+        roles=WORKER,
+        meaning="prefork: most processes.",
+    ),
+    Variable(
+        name="CELERY_TASK_TIME_LIMIT",
+        parse=integer(10, 230),
+        roles=WORKER,
+        meaning="prefork: seconds after which a job's process is killed; below the lease.",
+    ),
+    Variable(
+        name="CELERY_WORKER_MAX_MEMORY_MB",
+        parse=integer(64, 4096),
+        roles=WORKER,
+        meaning="prefork: a process that took more is replaced after its job.",
+    ),
+    Variable(
+        name="CELERY_WORKER_MAX_TASKS",
+        parse=integer(1, 1_000_000),
+        roles=WORKER,
+        meaning="prefork: a process is replaced after so many jobs.",
+    ),
+    Variable(
+        name="WEB_CONCURRENCY",
+        parse=integer(1, 64),
+        roles=WEB,
+        meaning="Gunicorn workers; at most 4 are started.",
+    ),
+    Variable(
+        name="GUNICORN_WORKERS",
+        parse=integer(1, 64),
+        default="2",
+        roles=WEB,
+        meaning="Gunicorn workers where WEB_CONCURRENCY is unset; at most 4 are started.",
+    ),
+    Variable(
+        name="GUNICORN_THREADS",
+        parse=integer(1, 32),
+        default="4",
+        roles=WEB,
+        meaning="Requests that one Gunicorn worker serves at once.",
+    ),
+    Variable(
+        name="GUNICORN_BIND",
+        parse=string(r"\S+:\d{1,5}", "takes an address and a port such as 0.0.0.0:8000"),
+        default="0.0.0.0:8000",
+        roles=WEB,
+        meaning="Where Gunicorn listens.",
+    ),
+    Variable(
+        name="PROXY_NETWORKS",
+        parse=networks,
+        default="127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+        roles=WEB,
+        meaning="Networks of the proxy in front, whose X-Forwarded-Proto is believed.",
+    ),
+    Variable(
+        name="DEBUGPY_PORT",
+        parse=PORT,
+        roles=WEB,
+        meaning="Development: where a debugger may attach. Refused in production.",
+    ),
+    Variable(
+        name="TELEGRAM_BOT_TOKEN",
+        parse=string(r"\d+:[A-Za-z0-9_-]+", "takes a token as BotFather gives it: 123456:ABC-def"),
+        required=True,
+        secret=True,
+        roles=("web", "manage"),
+        meaning="The bot's token; it proves who logs in.",
+    ),
+    Variable(
+        name="AI_PROVIDER",
+        parse=choice("local"),
+        default="local",
+        meaning="Who recognises meals. local: text alone, against the food table.",
+    ),
+)
+
+BY_NAME = {variable.name: variable for variable in VARIABLES}
+PREFIXES = tuple(sorted({name.split("_")[0] + "_" for name in BY_NAME if "_" in name}))
