@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "backend"))
 from config import contract
 from config.logs import logging_config
 from config.memory import memory_limit
+from config.variables import PRODUCTION
 
 MOST_WORKERS = 4
 """Threads serve what waits; more processes than this only take memory."""
@@ -48,7 +49,7 @@ control_socket_disable = True  # it wants a writable home, and there is none
 accesslog = "-"
 logconfig_dict = logging_config(
     level=env.string("LOG_LEVEL"),
-    json=os.environ.get("DJANGO_SETTINGS_MODULE") == contract.PRODUCTION,
+    json=os.environ.get("DJANGO_SETTINGS_MODULE") == PRODUCTION,
     release=env.string("RELEASE"),
 )
 

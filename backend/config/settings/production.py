@@ -6,10 +6,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import contract
 from config.settings.base import *  # noqa: F403
+from config.variables import PRODUCTION
 
 try:
     # Whoever imports this module gets production's rules, whatever the variable says.
-    contract.load({**os.environ, "DJANGO_SETTINGS_MODULE": contract.PRODUCTION})
+    contract.load({**os.environ, "DJANGO_SETTINGS_MODULE": PRODUCTION})
 except contract.ContractError as error:
     raise ImproperlyConfigured(str(error)) from None
 

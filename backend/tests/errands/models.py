@@ -17,7 +17,6 @@ class Errand(Job):
         COMMITTED = "committed"
 
     task = "tests.errands.tasks.run_errand"
-    lease = timedelta(seconds=3)
     backoff = timedelta(milliseconds=200)
 
     queue = models.CharField(max_length=16, default="default")
@@ -26,7 +25,12 @@ class Errand(Job):
     kill_at = models.CharField(max_length=16, choices=Point, blank=True)
     kills = models.PositiveIntegerField(default=0)
     """How many attempts end with the worker's death at `kill_at`."""
+    lease_seconds = models.FloatField(default=3.0)
     result = models.CharField(max_length=64, blank=True)
+
+    @property
+    def lease(self) -> timedelta:  # type: ignore[override]
+        return timedelta(seconds=self.lease_seconds)
 
     def message_options(self) -> dict[str, Any]:
         return {"queue": self.queue, "routing_key": self.queue}

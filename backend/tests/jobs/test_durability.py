@@ -234,9 +234,23 @@ def test_a_worker_of_another_release_waits_idle_and_healthy(
     assert old.popen.poll() is None
 
 
+def test_a_worker_whose_job_outlived_its_lease_ends_itself(
+    start_worker: StartWorker, sandbox: str
+) -> None:
+    worker = start_worker()
+    (errand,) = submit(hold=20, lease_seconds=1)
+    assert worker.popen.wait(15) == 1
+    assert "a job outlived its lease" in worker.output()
+    Errand.objects.update(hold=0, lease_seconds=60)
+    start_worker()
+    let_time_pass()
+    sweep()
+    wait_for(lambda: done() == 1, "done by the next worker")
+
+
 def test_sixteen_calls_wait_at_once_in_one_worker(start_worker: StartWorker, sandbox: str) -> None:
     worker = start_worker(concurrency=16)
-    submit(16, hold=9.0)
+    submit(16, hold=9.0, lease_seconds=60)
     wait_for(lambda: len(effects(sandbox)) == 16, "all are under way", seconds=8)
     assert done() == 0, "none had ended when the last began"
     wait_for(lambda: done() == 16, "all done")
