@@ -6,12 +6,13 @@
 #
 # Docker does not restart what is unhealthy. So after RUNTIME_DIR/failures has counted
 # FAILURES_TO_RESTART failures in a row, the main process is ended, and the restart policy
-# starts the container again. A Redis that is away alone ends nobody.
+# starts the container again. A Redis or a PostgreSQL that is away alone ends nobody.
 set -euo pipefail
 
 readonly FAILURES_TO_RESTART=6
 runtime=${RUNTIME_DIR:-/tmp}
 
+# shellcheck disable=SC2329 # called as $check
 answers() {
   local port=${GUNICORN_BIND:-0.0.0.0:8000} status
   exec 3<>"/dev/tcp/127.0.0.1/${port##*:}"
@@ -20,6 +21,7 @@ answers() {
   [[ $status == 200 ]]
 }
 
+# shellcheck disable=SC2329 # called as $check
 beats() {
   # Taken away, so that only a living loop can put it back; it does so every 2 s.
   for _ in {1..30}; do
@@ -32,6 +34,7 @@ beats() {
 redis_answers() {  # to PING, within 2 s; a demand to log in is an answer too
   local url host port line
   url=${CELERY_BROKER_URL:-$(<"${CELERY_BROKER_URL_FILE:-/dev/null}")}
+  [[ $url == redis://* ]] || return 0  # over TLS it cannot be asked from here
   url=${url#*://} url=${url##*@} url=${url%%/*}
   host=${url%:*} port=${url##*:}
   [[ $port != "$url" ]] || port=6379
@@ -41,35 +44,52 @@ redis_answers() {  # to PING, within 2 s; a demand to log in is an answer too
   [[ $line == +PONG* || $line == -NOAUTH* ]]
 }
 
-count_failure() {
-  # A process that has never been healthy is still starting, and its wait has a bound of its own.
-  [[ -e $runtime/was-healthy ]] || { echo "starting"; exit 1; }
-  if [[ $check == beats ]] && ! (redis_answers) 2>/dev/null; then
-    # Nothing to consume: the loop waits for Redis and will turn again by itself.
-    echo "Redis is away"
-    exit 1
-  fi
-  local failures=0
-  [[ -r $runtime/failures ]] && failures=$(<"$runtime/failures")
-  failures=$((failures + 1))
-  echo "$failures" >"$runtime/failures"
-  echo "failure $failures of $FAILURES_TO_RESTART in a row"
-  if ((failures >= FAILURES_TO_RESTART)); then
-    rm -f "$runtime/failures"
-    echo "ending the main process" >&2
-    kill -KILL "$(<"$runtime/pid")"
-  fi
-  exit 1
+database_answers() {  # to a question about TLS, within 2 s: "S" or "N", no log-in needed
+  local host=${POSTGRES_HOST:-db} answer
+  [[ $host != /* ]] || return 0  # a socket cannot be asked from here
+  exec 4<>"/dev/tcp/$host/${POSTGRES_PORT:-5432}"
+  printf '\x00\x00\x00\x08\x04\xd2\x16\x2f' >&4
+  read -r -t 2 -n 1 answer <&4
+  [[ $answer == [SN] ]]
 }
+
+forget_failures() { rm -f "$runtime/failures"; }
 
 case ${1:-} in
   web) check=answers ;;
   heartbeat) check=beats ;;
   *) sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 64 ;;
 esac
+
+# Counted before it is known: a check that hangs is cut off by Docker, and has failed as well.
+failures=0
+[[ -r $runtime/failures ]] && failures=$(<"$runtime/failures")
+failures=$((failures + 1))
+echo "$failures" >"$runtime/failures" || true
+
 if ("$check") 2>/dev/null; then
-  rm -f "$runtime/failures"
+  forget_failures
   touch "$runtime/was-healthy"
-else
-  count_failure
+  exit 0
 fi
+if [[ ! -e $runtime/was-healthy ]]; then
+  # What has never been healthy is still starting, and its waits have bounds of their own.
+  forget_failures
+  echo "starting"
+elif [[ $check == beats ]] && ! (redis_answers) 2>/dev/null; then
+  # Nothing to consume: the loop waits for Redis and will turn again by itself.
+  forget_failures
+  echo "Redis is away"
+elif [[ $check == answers ]] && ! (database_answers) 2>/dev/null; then
+  # Requests wait for it, and the check behind them; starting again would not help.
+  forget_failures
+  echo "PostgreSQL is away"
+else
+  echo "failure $failures of $FAILURES_TO_RESTART in a row"
+  if ((failures >= FAILURES_TO_RESTART)); then
+    forget_failures
+    echo "ending the main process"
+    kill -KILL "$(<"$runtime/pid")"
+  fi
+fi
+exit 1

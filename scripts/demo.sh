@@ -19,12 +19,5 @@ esac
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/environment.sh"
 
 make_environment
-data=() argument=
-for argument in "$@"; do  # a relative --data is relative to where the command was given
-  if [[ ${previous:-} == --data ]]; then argument=$(realpath -m -- "$argument"); fi
-  data+=("$argument")
-  previous=$argument
-done
-cd "$root/backend"
-# shellcheck disable=SC2154 # set by make_environment
-exec "$python" -m sandbox.demo "${data[@]}"
+# shellcheck disable=SC2154 # both are set by make_environment
+PYTHONPATH=$root/backend exec "$python" -m sandbox.demo "$@"

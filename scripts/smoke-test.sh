@@ -67,13 +67,16 @@ database_of() {  # VARIABLE -> the Redis database that the environment names
 }
 
 check_inside() {  # queues, Redis databases, round trips: asked from inside the backend
-  local ok name detail output
+  local ok name detail output errors
+  errors=$(mktemp)
   if ! output=$(docker compose exec -T backend python manage.py smoke \
     --broker-database "$(database_of CELERY_BROKER_URL)" \
-    --result-database "$(database_of CELERY_RESULT_BACKEND)" 2>&1); then
-    report FAILED "queues are served" "$(tail -n 5 <<<"$output")"
+    --result-database "$(database_of CELERY_RESULT_BACKEND)" 2>"$errors"); then
+    report FAILED "queues are served" "$(tail -n 5 "$errors")"
+    rm -f "$errors"
     return
   fi
+  rm -f "$errors"
   while IFS=$'\t' read -r ok name detail; do
     report "$ok" "$name" "$detail"
   done <<<"$output"

@@ -46,9 +46,9 @@ app.conf.update(
     task_ignore_result=True,  # the row holds the result
     result_expires=3600,
     # -- when a message is done
-    task_acks_late=True,  # a killed worker's message comes back sooner than the sweep
+    task_acks_late=True,  # with prefetch 1 a busy worker then holds no message that others could do
     task_reject_on_worker_lost=True,
-    worker_prefetch_multiplier=1,  # with late acknowledgement: a busy worker reserves nothing
+    worker_prefetch_multiplier=1,
     worker_cancel_long_running_tasks_on_connection_loss=False,  # the lease guards the job
     # -- the broker may be away at any moment
     broker_connection_retry_on_startup=True,

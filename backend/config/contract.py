@@ -22,13 +22,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from config.kinds import Invalid, Value
-from config.variables import BY_NAME, PREFIXES, PRODUCTION, ROLES, VARIABLES, Variable
+from config.variables import BY_NAME, PREFIXES, PRODUCTION, ROLES, SETTINGS, VARIABLES, Variable
 
 EX_CONFIG = 78
 """sysexits.h: configuration error. A supervisor can tell it from a crash."""
 
 PLACEHOLDERS = re.compile(
-    r"change-?me|placeholder|django-insecure|^your-|^<.*>$|^x+$", re.IGNORECASE
+    r"change-?me|placeholder|django-insecure|development|^your-|^<.*>$|^x+$", re.IGNORECASE
 )
 SECRET_LENGTH = 50  # as Django's own deployment check
 
@@ -176,6 +176,9 @@ def _pool_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
                 takes = "is ignored by threads: takes CELERY_WORKER_POOL=prefork"
                 yield Problem(name, repr(str(int(values[name]))), takes)  # type: ignore[arg-type]
         return
+    if values["CELERY_TASK_TIME_LIMIT"] is None:
+        takes = "is required with prefork: nothing else ends a job that hangs"
+        yield Problem("CELERY_TASK_TIME_LIMIT", "nothing", takes)
     fewest, most = (values[f"CELERY_WORKER_AUTOSCALER_{bound}"] for bound in ("MIN", "MAX"))
     for name, value in (("MIN", fewest), ("MAX", most)):
         if values["CELERY_WORKER_AUTOSCALER"] and value is None:
@@ -252,6 +255,10 @@ def _gunicorn_problems(command: Sequence[str], environ: Mapping[str, str]) -> It
                 yield Problem(source, repr(f"{word} {config}"), "takes gunicorn_config.py alone")
 
 
+def _settings_file(module: str) -> Path:
+    return Path(__file__).resolve().parents[1].joinpath(*module.split(".")).with_suffix(".py")
+
+
 def _words(text: str) -> list[str]:
     try:
         return shlex.split(text)
@@ -278,6 +285,10 @@ def check(
             load(environ, role)
         except ContractError as error:
             problems += error.problems
+    module = environ.get("DJANGO_SETTINGS_MODULE", "")
+    if module in SETTINGS and not every and not _settings_file(module).is_file():
+        takes = f"is not in this image: takes {PRODUCTION}"
+        problems.append(Problem("DJANGO_SETTINGS_MODULE", repr(module), takes))
     if problems:
         raise ContractError(dict.fromkeys(problems))
 

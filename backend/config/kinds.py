@@ -70,6 +70,16 @@ def url(pattern: str, takes: str) -> Callable[[str], str]:
     return parse
 
 
+HOST = re.compile(r"\*|\.?[a-z0-9*]([a-z0-9.*-]*[a-z0-9])?|\[[0-9a-f:]+\]", re.IGNORECASE)
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    parts = tuple(text.split(","))
+    if not all(HOST.fullmatch(part) for part in parts):
+        raise Invalid("takes host names separated by commas, without spaces: eatfit24.example")
+    return parts
+
+
 def networks(text: str) -> tuple[str, ...]:
     for part in (parts := names(text)):
         try:

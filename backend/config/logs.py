@@ -27,17 +27,29 @@ def log_context(**fields: str) -> Iterator[None]:
         _context.reset(token)
 
 
+def add_to_log_context(**fields: str) -> None:
+    """Add fields until the `log_context` around ends."""
+    _context.set({**_context.get(), **fields})
+
+
 def current(field: str) -> str:
     """The value of a context field here and now; empty where there is none."""
     return _context.get().get(field, "")
 
 
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# Objects that frameworks attach to their records; their text may hold headers.
+_WITHHELD = frozenset({"request", "response", "data", "sql", "params"})
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """What `extra` added to the record."""
+    omitted = _PLAIN | _WITHHELD
+    return {name: value for name, value in vars(record).items() if name not in omitted}
+
+
 class JsonFormatter(logging.Formatter):
     """`ts, level, logger, event, release`, the context, and what `extra` adds."""
-
-    _plain = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-    # Objects that frameworks attach to their records; their text may hold headers.
-    _withheld = frozenset({"request", "response", "data", "sql", "params"})
 
     def __init__(self, release: str) -> None:
         super().__init__()
@@ -52,11 +64,22 @@ class JsonFormatter(logging.Formatter):
             "release": self._release,
             **_context.get(),
         }
-        omitted = self._plain | self._withheld
-        line |= {key: value for key, value in vars(record).items() if key not in omitted}
+        line |= {name: value for name, value in _extra(record).items() if name not in line}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class PlainFormatter(logging.Formatter):
+    """For people: a line, with what a JSON line would hold beside the event at its end."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        more = {**_context.get(), **_extra(record)}
+        told = "".join(f" {name}={value}" for name, value in more.items() if value != "")
+        return super().formatMessage(record) + told
 
 
 def logging_config(*, level: str, json: bool, release: str) -> dict[str, Any]:
@@ -66,7 +89,7 @@ def logging_config(*, level: str, json: bool, release: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "json": {"()": "config.logs.JsonFormatter", "release": release},
-            "plain": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+            "plain": {"()": "config.logs.PlainFormatter"},
         },
         "handlers": {
             "stderr": {
@@ -79,6 +102,8 @@ def logging_config(*, level: str, json: bool, release: str) -> dict[str, Any]:
             # These tell the URL of every call, and a URL can carry a token.
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
+            # Scanners ask for any Host; that is an answer, not an error of ours.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
             # Gunicorn gives these two handlers of its own; here they are like all others.
             "gunicorn.error": {"handlers": [], "propagate": True},
             "gunicorn.access": {"handlers": [], "propagate": True},

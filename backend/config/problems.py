@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Schema
@@ -52,6 +53,11 @@ def problem_response(problem: Problem) -> HttpResponse:
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler404: the same shape outside the API's own routes."""
     return problem_response(Problem(404, "not_found", _("There is nothing here")))
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler400: a Host that is not ours, a broken header."""
+    return problem_response(Problem(400, "bad_request", _("The request is not valid")))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -106,6 +112,15 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(RequestDataTooBig)
     def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
         return problem_response(Problem(413, "request_too_big", _("The request is too big")))
+
+    @api.exception_handler(OperationalError)
+    def _database_away(request: HttpRequest, error: OperationalError) -> HttpResponse:
+        logger.error("database away", extra={"path": request.path, "error": str(error)[:200]})
+        response = problem_response(
+            Problem(503, "temporarily_unavailable", _("Please try again in a moment"))
+        )
+        response["Retry-After"] = "5"
+        return response
 
     @api.exception_handler(Exception)
     def _unexpected(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -9,6 +9,7 @@ from config.kinds import (
     Value,
     choice,
     flag,
+    hosts,
     http_origin,
     integer,
     names,
@@ -17,8 +18,9 @@ from config.kinds import (
     string,
 )
 
-ROLES = ("web", "worker", "beat", "manage")
+ROLES = ("web", "worker", "beat")
 PRODUCTION = "config.settings.production"
+SETTINGS = (PRODUCTION, "config.settings.local", "config.settings.test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,7 @@ VARIABLES = (
     ),
     Variable(
         name="DJANGO_SETTINGS_MODULE",
-        parse=choice(PRODUCTION, "config.settings.local", "config.settings.test"),
+        parse=choice(*SETTINGS),
         required=True,
         meaning="Which settings to run under.",
     ),
@@ -107,7 +109,7 @@ VARIABLES = (
     ),
     Variable(
         name="ALLOWED_HOSTS",
-        parse=names,
+        parse=hosts,
         required=True,
         meaning="Host names that are served, separated by commas.",
     ),
@@ -299,7 +301,7 @@ VARIABLES = (
         parse=string(r"\d+:[A-Za-z0-9_-]+", "takes a token as BotFather gives it: 123456:ABC-def"),
         required=True,
         secret=True,
-        roles=("web", "manage"),
+        roles=WEB,
         meaning="The bot's token; it proves who logs in.",
     ),
     Variable(

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httpx
 
+from config.variables import BY_NAME
 from sandbox.embedded import Postgres, Redis, Unavailable, end_with_parent, free_port
 from sandbox.round_trip import RoundTripFailed, eat
 
@@ -75,7 +76,8 @@ class Stack:
     def start(self, host: str, redis: Redis) -> None:
         sandbox = free_port()
         self._environment = {
-            **os.environ,
+            # What the shell may have set for another stack is not meant for this one.
+            **{name: text for name, text in os.environ.items() if not _is_ours(name)},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHON": sys.executable,
             "PYTHONUNBUFFERED": "1",
@@ -147,22 +149,25 @@ class Stack:
         if service.name.startswith("celery"):
             return (service.runtime / "heartbeat").exists()
         try:
-            return httpx.get(f"{self.url}/health/", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/health/", timeout=5, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
 
     def stop(self) -> None:
         """Beat first, so that nothing new is sent; then workers, then the backend."""
+        deadline = time.monotonic() + STOP_SECONDS
         for service in reversed(self.services):
             if service.process.poll() is None:
                 service.process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for service in self.services:
             try:
                 service.process.wait(max(deadline - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
                 service.process.kill()
                 service.process.wait()
+
+
+def _is_ours(name: str) -> bool:
+    return name.removesuffix("_FILE") in BY_NAME
 
 
 def _kept_secret(path: Path) -> str:
@@ -285,7 +290,14 @@ def main() -> int:
     options = parser.parse_args()
     try:
         run(options.port, options.data.resolve(), check=options.check)
-    except (DemoFailed, RoundTripFailed, Unavailable, httpx.HTTPError) as error:
+    except (
+        DemoFailed,
+        RoundTripFailed,
+        Unavailable,
+        httpx.HTTPError,
+        OSError,
+        subprocess.SubprocessError,
+    ) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     return 0

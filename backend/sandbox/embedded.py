@@ -60,14 +60,18 @@ class Postgres:
                     )
         self._server.start()
         self.host = str(self._server.get_postmaster_info().socket_dir)
-        if new:
-            self._make_database()
+        self._make_database()
 
     def _make_database(self) -> None:
+        """Unless it is there; a first start that was cut off is made up for."""
         with psycopg.connect(host=self.host, user="postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {DATABASE}")
+            named = "SELECT 1 FROM pg_database WHERE datname = %s"
+            if not connection.execute(named, [DATABASE]).fetchone():
+                connection.execute(f"CREATE DATABASE {DATABASE}")
         with psycopg.connect(host=self.host, user="postgres", dbname=DATABASE) as connection:
-            connection.execute(ROLES.read_text())
+            named = "SELECT 1 FROM pg_roles WHERE rolname = 'eatfit24_owner'"
+            if not connection.execute(named).fetchone():
+                connection.execute(ROLES.read_text())
 
     def stop(self) -> None:
         self._server.stop()

@@ -18,11 +18,17 @@ router = Router()
 development_router = Router()
 
 
-class TelegramLogin(Schema):
+class Login(Schema):
+    time_zone: str = Field(
+        "", max_length=64, description="IANA name, for the first login; unknown ones are ignored"
+    )
+
+
+class TelegramLogin(Login):
     init_data: str = Field(max_length=8192, description="`Telegram.WebApp.initData`, as it is")
 
 
-class DevelopmentLogin(Schema):
+class DevelopmentLogin(Login):
     telegram_id: int = Field(gt=0, lt=2**52)
 
 
@@ -54,7 +60,10 @@ def log_in_with_telegram(request: HttpRequest, login: TelegramLogin) -> Token:
         raise _refused() from None
     return _token(
         get_or_create_user(
-            telegram_id=person.id, first_name=person.first_name, language=person.language
+            telegram_id=person.id,
+            first_name=person.first_name,
+            language=person.language,
+            time_zone=login.time_zone,
         )
     )
 
@@ -65,4 +74,4 @@ def log_in_with_telegram(request: HttpRequest, login: TelegramLogin) -> Token:
     summary="Log in as anybody (development only)",
 )
 def log_in_for_development(request: HttpRequest, login: DevelopmentLogin) -> Token:
-    return _token(get_or_create_user(telegram_id=login.telegram_id))
+    return _token(get_or_create_user(telegram_id=login.telegram_id, time_zone=login.time_zone))

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from ninja.security import HttpBearer
 
 from apps.accounts.models import User
+from config.logs import add_to_log_context
 
 _SALT = "accounts.access"
 
@@ -30,6 +31,7 @@ class BearerAuth(HttpBearer):
         user = read_access_token(token)
         if user is not None:
             request.user = user
+            add_to_log_context(user_id=str(user.pk))
         return user
 
 

@@ -74,10 +74,15 @@ class RecognitionOut(Schema):
 def _error_of(recognition: Recognition) -> ErrorOut | None:
     if recognition.status != Recognition.Status.FAILED:
         return None
+    details = {
+        "pictures_not_supported": _("This server reads text alone. Please describe the meal."),
+    }
     return ErrorOut(
         code=recognition.error_code,
         title=_("The meal was not recognised"),
-        detail=_("Something went wrong on our side. Please try again."),
+        detail=details.get(
+            recognition.error_code, _("Something went wrong on our side. Please try again.")
+        ),
     )
 
 

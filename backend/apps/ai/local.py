@@ -11,6 +11,7 @@ from apps.ai.local_text import Phrase, read
 from apps.ai.local_tokens import candidates, tokenize
 from apps.ai.local_weights import Weight, weigh
 from apps.ai.providers import Answer, Item
+from apps.jobs.errors import Permanent
 from apps.nutrition.models import NUTRIENTS, Food, FoodName, Measure
 
 CENT = Decimal("0.01")
@@ -41,8 +42,10 @@ class LocalProvider:
 
     name = "local"
 
-    def recognize(self, *, text: str, language: str) -> Answer:
-        """Three queries at most, whatever the text."""
+    def recognize(self, *, text: str, language: str, photo: bytes | None = None) -> Answer:
+        """Three queries at most, whatever the text. A photo is refused for good."""
+        if photo is not None:
+            raise Permanent("pictures_not_supported", "the local provider cannot see pictures")
         language = "en" if language.startswith("en") else "ru"
         tokens = tokenize(text)
         foods = find_foods(candidates(tokens))

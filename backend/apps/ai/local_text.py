@@ -26,6 +26,8 @@ from apps.ai.local_words import (
     WITHOUT,
 )
 
+MOST = Decimal(10) ** 9
+
 
 @dataclass
 class Quantity:
@@ -55,6 +57,8 @@ class Quantity:
             self.amount += number
         else:
             return False
+        # Far above what is refused, and far below where a Decimal loses its last digits.
+        self.amount = min(self.amount, MOST)
         self.last_word = word
         self.times = False
         return True

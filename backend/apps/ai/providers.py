@@ -29,8 +29,8 @@ class Answer:
 class Provider(Protocol):
     name: str
 
-    def recognize(self, *, text: str, language: str) -> Answer:
-        """Say what the text describes.
+    def recognize(self, *, text: str, language: str, photo: bytes | None = None) -> Answer:
+        """Say what the text describes, or the photo shows.
 
         Raises `jobs.errors.Temporary` where another try makes sense and
         `jobs.errors.Permanent` where it does not.

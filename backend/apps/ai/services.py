@@ -1,5 +1,7 @@
 """What changes recognitions: requested, recognised, accepted."""
 
+from collections.abc import Callable
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -8,7 +10,7 @@ from apps.accounts.models import User
 from apps.ai.local import LocalProvider
 from apps.ai.models import Recognition, RecognizedItem
 from apps.ai.providers import Provider
-from apps.jobs.services import finishing, submit_job
+from apps.jobs.services import submit_job
 from apps.nutrition.models import Meal
 from apps.nutrition.services import Portion, create_meal
 
@@ -29,14 +31,15 @@ def request_recognition(*, user: User, text: str, language: str) -> Recognition:
         return submit_job(job=Recognition(user=user, text=text, language=language))
 
 
-def recognize(recognition: Recognition) -> None:
-    """Ask the provider, and keep what it said.
+def recognize(recognition: Recognition) -> Callable[[], None]:
+    """Ask the provider; returns what keeps what it said.
 
     Raises `jobs.errors.Temporary` and `jobs.errors.Permanent` as the provider does.
     """
     provider = PROVIDERS[settings.AI_PROVIDER]()
     answer = provider.recognize(text=recognition.text, language=recognition.language)
-    with finishing(recognition):
+
+    def keep() -> None:
         RecognizedItem.objects.bulk_create(
             RecognizedItem(recognition=recognition, position=position, **vars(item))
             for position, item in enumerate(answer.items)
@@ -44,6 +47,8 @@ def recognize(recognition: Recognition) -> None:
         Recognition.objects.filter(pk=recognition.pk).update(
             provider=provider.name, notes=answer.notes
         )
+
+    return keep
 
 
 def accept_recognition(*, recognition: Recognition) -> Meal:

@@ -21,6 +21,7 @@ from apps.jobs.services import release_is_current
 logger = logging.getLogger(__name__)
 
 SECONDS = 2.0
+BEATS_A_RELEASE_CHECK = 3
 
 
 def touch() -> None:
@@ -37,6 +38,7 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
         super().__init__(consumer, **options)
         self._timer: Any = None
         self._left_queues: list[Any] = []
+        self._beats = 0
 
     def start(self, consumer: Consumer) -> None:
         self._beat(consumer)
@@ -61,23 +63,26 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
 
     def _follow_the_release(self, consumer: Consumer) -> None:
         """A replaced worker takes no messages from its successor; after a roll-back it does."""
-        if jobs_worker.replaced.is_set() and not self._left_queues:
+        self._beats += 1
+        if self._beats % BEATS_A_RELEASE_CHECK or settings.RELEASE == "dev":
+            return
+        current = self._release_is_current()
+        if not current and not self._left_queues:
             self._left_queues = list(consumer.task_consumer.queues)
             for queue in self._left_queues:
                 consumer.cancel_task_queue(queue.name)
             logger.warning("another release is current: idle until replaced")
-        elif self._left_queues and self._release_is_current_again():
+        elif current and self._left_queues:
             for queue in self._left_queues:
                 consumer.add_task_queue(queue)
             self._left_queues = []
-            jobs_worker.replaced.clear()
             logger.warning("this release is current again: consuming")
 
-    def _release_is_current_again(self) -> bool:
+    def _release_is_current(self) -> bool:
         try:
             return release_is_current()
-        except DatabaseError:
-            return False
+        except DatabaseError:  # the claim asks again
+            return not self._left_queues
         finally:
             connection.close()
 

@@ -43,6 +43,7 @@ class Job(models.Model):
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
     # Counts claims, and so fences: an outcome is accepted only from the newest claim.
     attempts = models.PositiveIntegerField(default=0)
+    handed_back = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField()
     run_after = models.DateTimeField(db_default=Now())
     lease_until = models.DateTimeField(null=True)
@@ -79,6 +80,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self._meta.label} {self.pk}"
+
+    @property
+    def tries_left(self) -> int:
+        """Claims that may still be made; those that were handed back cost nothing."""
+        return self.max_attempts - (self.attempts - self.handed_back)
 
     def message_options(self) -> dict[str, Any]:
         """What the message needs beyond its route."""

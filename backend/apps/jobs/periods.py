@@ -12,14 +12,18 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.jobs.errors import Permanent
 from apps.jobs.models import Job, Period, job_models
 from apps.jobs.services import submit_job
 
 logger = logging.getLogger(__name__)
 
 MONDAY = 0
+REMOVED_AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,10 @@ def _begin(routine: Routine, now: datetime) -> bool:
 
 
 def run_period(period: Period) -> None:
-    """Do the routine. One that this release no longer has is done by being gone."""
+    """Do the routine. One that this release does not have is a dead letter, not silence."""
     routine = _routines.get(period.name)
     if routine is None:
-        logger.warning("routine is gone", extra={"routine": period.name})
-        return
+        raise Permanent("unknown_routine", f"no routine is named {period.name}")
     routine.run()
 
 
@@ -82,13 +85,12 @@ def remove_old_jobs() -> None:
     for model in job_models():
         if model.keep is None:
             continue
-        old = model._default_manager.filter(finished_at__lt=timezone.now() - model.keep)
-        for status, extra in (
-            (Job.Status.DONE, {}),
-            (Job.Status.FAILED, {"handled_at__isnull": False}),
-        ):
-            removed, _ = old.filter(status=status, **extra).delete()
-            logger.info("old jobs removed", extra={"kind": model._meta.label, "removed": removed})
+        settled = Q(status=Job.Status.DONE) | Q(status=Job.Status.FAILED, handled_at__isnull=False)
+        old = model._default_manager.filter(settled, finished_at__lt=Now() - model.keep)
+        removed = 0
+        while pks := list(old.values_list("pk", flat=True)[:REMOVED_AT_ONCE]):
+            removed += model._default_manager.filter(pk__in=pks).delete()[0]
+        logger.info("old jobs removed", extra={"kind": model._meta.label, "removed": removed})
 
 
 register(Routine(name="jobs.remove_old", run=remove_old_jobs, at=time(4, 10)))

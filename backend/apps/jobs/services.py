@@ -1,4 +1,7 @@
-"""The life of a job: submit, claim, finish, fail, try again. The only place that writes it."""
+"""The life of a job: submit, claim, finish, fail, try again.
+
+Besides these, only the sweep moves `ring_after`, and `periods` removes what is old.
+"""
 
 import logging
 import random
@@ -37,7 +40,8 @@ def submit_job(*, job: J) -> J:
 
 
 def _ring(job: Job) -> None:
-    ring(job)
+    if not ring(job):  # then the next sweep shall, and not the one a minute from now
+        _row(job).filter(status=Job.Status.PENDING).update(ring_after=F("run_after"))
 
 
 def claim_job(*, model: type[J], pk: UUID | str) -> J | None:
@@ -53,7 +57,7 @@ def claim_job(*, model: type[J], pk: UUID | str) -> J | None:
         )
         if job is None:
             return None
-        if job.status == Job.Status.RUNNING and job.attempts >= job.max_attempts:
+        if job.status == Job.Status.RUNNING and job.tries_left <= 0:
             fail_job(job=job, code="worker_lost", error=f"worker died {job.attempts} times")
             return None
         _row(job).update(
@@ -115,11 +119,11 @@ def fail_job(*, job: Job, code: str, error: str) -> None:
 
 def retry_job_later(*, job: Job, code: str, error: str, after: timedelta = timedelta()) -> None:
     """Try again with growing, jittered pauses; fail where no attempt is left."""
-    if job.attempts >= job.max_attempts:
+    if job.tries_left <= 0:
         fail_job(job=job, code=code, error=error)
         return
     pause = max(after, _backoff(job))
-    _postpone(job, pause, max_attempts=job.max_attempts, code=code, error=error)
+    _postpone(job, pause, error_code=code, last_error=error)
     logger.warning(
         "job will be tried again",
         extra={"job": str(job), "code": code, "error": error, "pause_s": pause.total_seconds()},
@@ -127,27 +131,24 @@ def retry_job_later(*, job: Job, code: str, error: str, after: timedelta = timed
 
 
 def hand_back_job(*, job: Job, code: str, after: timedelta = timedelta()) -> None:
-    """Give the job back untried. The claim stays counted, as it fences; one more is allowed."""
-    _postpone(job, after, max_attempts=job.max_attempts + 1, code=code, error="")
+    """Give the job back untried. The claim stays counted, as it fences, but costs no attempt."""
+    _postpone(job, after, handed_back=job.handed_back + 1, error_code=code, last_error="")
 
 
 def _backoff(job: Job) -> timedelta:
-    handed_back = max(job.max_attempts - job.tries, 0)
-    doublings = min(max(job.attempts - handed_back, 1) - 1, 16)
+    doublings = min(max(job.attempts - job.handed_back, 1) - 1, 16)
     pause: timedelta = min(job.backoff * 2**doublings, job.backoff_limit)
     return pause * random.uniform(0.75, 1.25)  # noqa: S311
 
 
-def _postpone(job: Job, pause: timedelta, *, max_attempts: int, code: str, error: str) -> None:
+def _postpone(job: Job, pause: timedelta, **values: object) -> None:
     run_after = Now() + pause
     _settle(
         job,
         status=Job.Status.PENDING,
         run_after=run_after,
         ring_after=run_after,
-        max_attempts=max_attempts,
-        error_code=code,
-        last_error=error,
+        **values,
     )
     job.status = Job.Status.PENDING
 
@@ -169,7 +170,7 @@ def retry_dead_letter(*, job: J, by: str) -> bool:
         .filter(status=Job.Status.FAILED)
         .update(
             status=Job.Status.PENDING,
-            max_attempts=F("attempts") + job.tries,
+            max_attempts=F("attempts") - F("handed_back") + job.tries,
             run_after=Now(),
             ring_after=Now() + FIRST_RING_AGAIN,
             finished_at=None,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from celery import current_task
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from apps.jobs.errors import LeaseLost, NotYet, Permanent, Temporary
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 J = TypeVar("J", bound=Job)
 T = TypeVar("T")
+Write = Callable[[], None]
 
 DATABASE_PATIENCE_SECONDS = 20.0
 LONGEST_PAUSE_SECONDS = 2.0
@@ -33,52 +35,47 @@ LONGEST_PAUSE_SECONDS = 2.0
 _under_way: dict[int, tuple[str, float]] = {}
 
 
-# Set once this worker has seen that another release is the current one.
-replaced = threading.Event()
-
-
-def run_job(model: type[J], pk: str, perform: Callable[[J], None]) -> None:
+def run_job(model: type[J], pk: str, perform: Callable[[J], Write | None]) -> None:
     """Do the job if it is there to be done.
 
-    `perform` talks to the outside without a transaction and writes what came of it inside
-    `finishing(job)`; where there is nothing to write it just returns.
+    `perform` talks to the outside, without a transaction, and returns what writes down what
+    came of it (or None). That is called in the transaction that marks the job done, again if
+    PostgreSQL restarts meanwhile: the outside is not asked twice for a lost commit.
     """
+    asked_at = time.monotonic()
     job = _patiently(lambda: claim_job(model=model, pk=pk))
     if job is None:
         if not release_is_current():
             ring_soon(model=model, pk=pk)
-            replaced.set()
         return
     if not connection.in_atomic_block:
         connection.close()  # back to the pool: waiting for the outside needs no connection
-    _under_way[threading.get_ident()] = (str(job), time.monotonic() + job.lease.total_seconds())
+    _under_way[threading.get_ident()] = (str(job), asked_at + job.lease.total_seconds())
+    task_id = str(current_task.request.id) if current_task else ""
     try:
-        with log_context(job=str(job), request_id=job.request_id):
+        with log_context(job=str(job), request_id=job.request_id, task_id=task_id):
             _perform_and_settle(job, perform)
     finally:
         _under_way.pop(threading.get_ident(), None)
 
 
-def _perform_and_settle(job: J, perform: Callable[[J], None]) -> None:
+def _perform_and_settle(job: J, perform: Callable[[J], Write | None]) -> None:
     started = time.monotonic()
+    settle = _perform(job, perform)
     try:
-        settle = _perform(job, perform)
-        if settle is not None:
-            _patiently(settle)
+        _patiently(settle)
     except LeaseLost:
         logger.warning("lease lost, late outcome dropped", extra={"attempt": job.attempts})
         return
-    logger.info(
-        "job settled",
-        extra={"status": str(job.status), "seconds": round(time.monotonic() - started, 3)},
-    )
+    seconds = round(time.monotonic() - started, 3)
+    logger.info("job settled", extra={"status": str(job.status), "seconds": seconds})
 
 
-def _perform(job: J, perform: Callable[[J], None]) -> Callable[[], None] | None:
-    """Do the work; returns how to settle it, or None where it has been."""
+def _perform(job: J, perform: Callable[[J], Write | None]) -> Write:
+    """Do the work; returns how to settle it."""
     try:
-        perform(job)
-        return None if job.status == Job.Status.DONE else lambda: _finish(job)
+        write = perform(job)
+        return lambda: _finish(job, write)
     except Permanent as error:
         code, text = error.code, str(error)
         return lambda: fail_job(job=job, code=code, error=text)
@@ -88,8 +85,6 @@ def _perform(job: J, perform: Callable[[J], None]) -> Callable[[], None] | None:
     except NotYet as error:
         code, after = error.code, error.after
         return lambda: hand_back_job(job=job, code=code, after=after)
-    except LeaseLost:
-        raise
     except Exception as error:
         # Ours to mend; until then another try may meet better weather.
         logger.exception("job raised")
@@ -97,9 +92,10 @@ def _perform(job: J, perform: Callable[[J], None]) -> Callable[[], None] | None:
         return lambda: retry_job_later(job=job, code="internal_error", error=text)
 
 
-def _finish(job: Job) -> None:
+def _finish(job: Job, write: Write | None) -> None:
     with finishing(job):
-        pass
+        if write is not None:
+            write()
 
 
 def _patiently(write: Callable[[], T]) -> T:

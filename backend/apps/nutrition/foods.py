@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from django.db import connection, transaction
 
@@ -39,8 +40,9 @@ UPDATED = (
     "sugar_g",
 )
 
-Progress = Callable[[str, int], None]
+Progress = Callable[[str, int, int], None]
 Row = dict[str, str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ def load_foods(*, force: bool = False, progress: Progress | None = None) -> Load
     """Make the database's foods those of the files, in one transaction.
 
     A food keeps its primary key; one that left the files is deleted, and meals that had it
-    keep their numbers. `progress` is told what is written, and how many rows.
+    keep their numbers. `progress` is told what is
+    written, how many rows of it have been, and how many there are.
     """
     checksum = table_checksum()
     if not force and is_loaded(checksum):
@@ -68,7 +71,7 @@ def load_foods(*, force: bool = False, progress: Progress | None = None) -> Load
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         if not force and is_loaded(checksum):
             return Loaded(changed=False)
-        loaded = replace_foods(progress or (lambda what, rows: None))
+        loaded = replace_foods(progress or (lambda what, written, rows: None))
         FoodTable.objects.update_or_create(pk=1, defaults={"checksum": checksum})
     return loaded
 
@@ -87,26 +90,28 @@ def is_loaded(checksum: str) -> bool:
 def replace_foods(progress: Progress) -> Loaded:
     everyday = {row["ndb_no"]: row for row in read_rows(EVERYDAY)}
     foods = [build_food(row, everyday.get(row["ndb_no"], {})) for row in read_rows(FOODS)]
-    progress("foods", len(foods))
     Food.objects.exclude(source_id__in=[food.source_id for food in foods]).delete()
-    Food.objects.bulk_create(
-        foods,
-        batch_size=BATCH,
-        update_conflicts=True,
-        unique_fields=["source_id"],
-        update_fields=UPDATED,
-    )
+    for batch in batches("foods", foods, progress):
+        Food.objects.bulk_create(
+            batch, update_conflicts=True, unique_fields=["source_id"], update_fields=UPDATED
+        )
     keys = dict(Food.objects.values_list("source_id", "pk"))
     # Nothing points at measures and names, so they are written anew.
     measures = [build_measure(row, keys) for row in read_rows(MEASURES)]
-    progress("measures", len(measures))
     Measure.objects.all().delete()
-    Measure.objects.bulk_create(measures, batch_size=BATCH)
+    for measured in batches("measures", measures, progress):
+        Measure.objects.bulk_create(measured)
     names = [name for row in everyday.values() for name in build_names(row, keys)]
-    progress("names", len(names))
     FoodName.objects.all().delete()
-    FoodName.objects.bulk_create(names, batch_size=BATCH)
+    for named in batches("names", names, progress):
+        FoodName.objects.bulk_create(named)
     return Loaded(changed=True, foods=len(foods), measures=len(measures), names=len(names))
+
+
+def batches(what: str, rows: list[T], progress: Progress) -> Iterator[list[T]]:
+    for start in range(0, len(rows), BATCH):
+        yield rows[start : start + BATCH]
+        progress(what, min(start + BATCH, len(rows)), len(rows))
 
 
 def read_rows(name: str) -> Iterator[Row]:

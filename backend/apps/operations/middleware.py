@@ -3,12 +3,24 @@
 import re
 import uuid
 from collections.abc import Callable
+from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from config.logs import log_context
+from config.problems import Problem, problem_response
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def _as_problem(response: HttpResponse) -> HttpResponse:
+    """Ninja answers a wrong method as plain text."""
+    problem = problem_response(
+        Problem(405, "method_not_allowed", _("This address takes another method"))
+    )
+    problem["Allow"] = response.get("Allow", "")
+    return problem
 
 
 class RequestMiddleware:
@@ -22,5 +34,7 @@ class RequestMiddleware:
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         with log_context(request_id=request_id):
             response = self.get_response(request)
+            if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                response = _as_problem(response)
         response["X-Request-ID"] = request_id
         return response

@@ -78,7 +78,7 @@ DATABASES: dict[str, dict[str, Any]] = {
                 "min_size": 0,
                 "max_size": env.integer("POSTGRES_POOL_SIZE"),
                 "max_idle": 60,
-                "timeout": 5,
+                "timeout": 3,
                 # An attempt that began while PostgreSQL was away must not outlast its absence.
                 "reconnect_timeout": 3,
             },
@@ -94,7 +94,7 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 DATABASE_OWNER = env.string("POSTGRES_OWNER")
-MIGRATION_TIMEOUTS = {"statement_timeout": "30min", "lock_timeout": "5s"}
+MIGRATION_TIMEOUTS = {"statement_timeout": "30min"}
 
 CELERY_BROKER_URL = env.string("CELERY_BROKER_URL")
 CELERY_RESULT_BACKEND = env.string("CELERY_RESULT_BACKEND")

@@ -16,6 +16,7 @@ from apps.ai.local import MAX_GRAMS, MAX_ITEMS, LocalProvider
 from apps.ai.local_text import read
 from apps.ai.local_tokens import tokenize
 from apps.ai.providers import Answer, Item
+from apps.jobs.errors import Permanent
 from apps.nutrition.models import NUTRIENTS, Food
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("foods")]
@@ -199,3 +200,16 @@ def test_the_reader_knows_no_foods_but_those_it_is_told() -> None:
     reading = read(tokens, {"жужи"})
     assert [phrase.name for phrase in reading.phrases] == ["жужи"]
     assert reading.unknown == ["зюзи"]
+
+
+def test_it_says_plainly_that_it_cannot_see_pictures() -> None:
+    with pytest.raises(Permanent, match="cannot see pictures") as caught:
+        LocalProvider().recognize(text="", language="en", photo=b"\xff\xd8")
+    assert caught.value.code == "pictures_not_supported"
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("foods")
+@pytest.mark.parametrize("text", ["9" * 29 + " hundred fifty eggs", "thousand " * 200 + "eggs"])
+def test_a_number_beyond_all_plates_is_no_fault(text: str) -> None:
+    assert LocalProvider().recognize(text=text, language="en").items == ()

@@ -302,7 +302,7 @@ def test_exit_codes_and_streams(tmp_path: Path) -> None:
 )
 def test_what_threads_would_ignore_is_refused(values: dict[str, str], named: set[str]) -> None:
     assert set(refused({**SOUND, **values}, "worker") if named else {}) == named
-    prefork = {**SOUND, **values, "CELERY_WORKER_POOL": "prefork"}
+    prefork = {**SOUND, "CELERY_TASK_TIME_LIMIT": "60", **values, "CELERY_WORKER_POOL": "prefork"}
     bounds = {"CELERY_WORKER_AUTOSCALER_MIN": "1", "CELERY_WORKER_AUTOSCALER_MAX": "4"}
     autoscaled = values.get("CELERY_WORKER_AUTOSCALER") == "1"
     contract.check(prefork | (bounds if autoscaled else {}), "worker")
@@ -322,5 +322,6 @@ def test_autoscaling_takes_both_bounds_in_order(
 ) -> None:
     prefix = "CELERY_WORKER_AUTOSCALER"
     values = {f"{prefix}_{bound}": text for bound, text in bounds.items()}
-    environment = {**SOUND, "CELERY_WORKER_POOL": "prefork", prefix: flag, **values}
+    prefork = {"CELERY_WORKER_POOL": "prefork", "CELERY_TASK_TIME_LIMIT": "60"}
+    environment = {**SOUND, **prefork, prefix: flag, **values}
     assert set(refused(environment, "worker")) == {f"{prefix}_{bound}" for bound in named}

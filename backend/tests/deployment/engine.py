@@ -53,6 +53,11 @@ class Stack:
         self.write_environment()
 
     @property
+    def image(self) -> str:
+        tag = self.values.get("RELEASE", "development")
+        return f"{self.values['COMPOSE_PROJECT_NAME']}-backend:{tag}"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.values['PUBLIC_PORT']}"
 
@@ -116,12 +121,13 @@ def running_stack(tmp: Path, values: dict[str, str], files: str = "compose.yml")
         yield stack
     finally:
         stack.compose("down", "--volumes", "--timeout", "20", check=False)
+        stack.run("docker", "rmi", stack.image, check=False)
 
 
 def production_values() -> dict[str, str]:
     """`.env.example`, filled in."""
     return {
-        "RELEASE": "dev",
+        "RELEASE": f"test-{secrets.token_hex(3)}",  # a tag that no other build moves
         "DJANGO_SETTINGS_MODULE": "config.settings.production",
         "SECRET_KEY": secrets.token_hex(32),
         "ALLOWED_HOSTS": "eatfit24.example",

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from config.celery import QUEUES
+from tests.compose import load_compose
 from tests.processes import ROOT
 
-PRODUCTION: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
-DEVELOPMENT: dict[str, Any] = yaml.safe_load((ROOT / "compose.dev.yml").read_text())
+PRODUCTION = load_compose(ROOT / "compose.yml")
+DEVELOPMENT = load_compose(ROOT / "compose.dev.yml")
 SERVICES: dict[str, dict[str, Any]] = PRODUCTION["services"]
 APPLICATION = ("backend", "celery-worker", "celery-worker-billing", "celery-beat")
 TEXTS = {name: (ROOT / name).read_text() for name in ("compose.yml", "compose.dev.yml")}
@@ -76,7 +76,7 @@ def test_the_frontend_alone_publishes() -> None:
 
 @pytest.mark.parametrize("file", TEXTS)
 def test_nothing_is_named_or_pinned_past_the_project(file: str) -> None:
-    loaded = yaml.safe_load(TEXTS[file])
+    loaded = load_compose(ROOT / file)
     assert "container_name" not in TEXTS[file]
     assert "@sha256" not in TEXTS[file]
     assert "env_file" not in TEXTS[file]

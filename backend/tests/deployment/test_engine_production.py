@@ -15,11 +15,12 @@ from tests.deployment.engine import (
     require_engine,
     running_stack,
 )
+from tests.processes import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
 
 MEGABYTE = 1024 * 1024
-IMAGE, BASE = "eatfit24-backend:dev", "python:3.13-slim-trixie"
+BASE = "python:3.13-slim-trixie"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_health_behind_a_proxy_is_not_redirected(stack: Stack) -> None:
 def test_the_image_adds_little_and_holds_no_tools(stack: Stack) -> None:
     sizes = [
         int(stack.run("docker", "image", "inspect", "--format", "{{.Size}}", image))
-        for image in (IMAGE, BASE)
+        for image in (stack.image, BASE)
     ]
     assert sizes[0] - sizes[1] <= 150 * MEGABYTE
     listing = stack.compose(
@@ -114,3 +115,75 @@ def test_the_smoke_test_names_what_is_wrong(stack: Stack) -> None:
         "a job on default is done",
     }
     assert "its last words" in failed["container celery-worker is healthy"]
+
+
+def container(stack: Stack, service: str) -> str:
+    return stack.compose("ps", "--all", "--quiet", service).strip()
+
+
+def inspect(stack: Stack, service: str, template: str) -> str:
+    return stack.run("docker", "inspect", "-f", template, container(stack, service)).strip()
+
+
+# Every process of the role, but neither init nor this shell.
+FREEZE = """
+for process in /proc/[0-9]*; do
+  if grep -qE "^(gunicorn|celery)" "$process/comm"; then kill -STOP "${process#/proc/}"; fi
+done
+"""
+
+
+def test_a_frozen_worker_is_ended_by_its_health_check_and_starts_again(stack: Stack) -> None:
+    """As in production, with all capabilities dropped; checks come faster, to save time."""
+    started = "{{.State.StartedAt}} {{.RestartCount}}"
+    before = {name: inspect(stack, name, started) for name in ("celery-worker", "backend")}
+    for service, check in (("celery-worker", "heartbeat"), ("backend", "web")):
+        stack.compose("exec", "-T", service, "sh", "-c", FREEZE)
+        for _ in range(7):
+            stack.compose("exec", "-T", service, "/app/healthcheck.sh", check, check=False)
+    for service, earlier in before.items():
+        wait_for(lambda s=service, e=earlier: inspect(stack, s, started) != e, "it starts again")
+        wait_for(
+            lambda s=service: inspect(stack, s, "{{.State.Health.Status}}") == "healthy",
+            f"{service} is healthy again",
+            seconds=90,
+        )
+    assert eat(stack.url, init_data=login_data(43))["energy_kcal"] > 0
+
+
+def test_a_stop_and_a_start_of_everything_lose_nothing(stack: Stack) -> None:
+    token = httpx.post(
+        f"{stack.url}/api/v1/auth/telegram", json={"init_data": login_data(44)}
+    ).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"{stack.url}/api/v1", headers=headers, timeout=30) as http:
+        asked = [
+            http.post("/recognitions", json={"text": "2 eggs"}).json()["id"] for _ in range(40)
+        ]
+        stack.compose("kill", "celery-worker", "celery-worker-billing", "celery-beat")
+        asked += [http.post("/recognitions", json={"text": "rice"}).json()["id"] for _ in range(20)]
+        stack.compose("stop")
+        stack.compose("up", "--detach", "--wait")
+
+        def all_done() -> bool:
+            return all(http.get(f"/recognitions/{pk}").json()["status"] == "done" for pk in asked)
+
+        wait_for(all_done, "all recognitions are done", seconds=120)
+
+
+def test_a_wrong_environment_is_told_in_the_last_words(stack: Stack) -> None:
+    stack.write_environment(RUN_MIGRATIONS="true", GUNICORN_THREADS="many")
+    try:
+        up = stack.compose("up", "--detach", "--wait", "backend", check=False)
+        report = json.loads(stack.run("scripts/smoke-test.sh", "--json", check=False))
+        refused = stack.run("scripts/check-env.sh", check=False)
+    finally:
+        stack.write_environment(RUN_MIGRATIONS="1", GUNICORN_THREADS="")
+        stack.compose("up", "--detach", "--wait")
+    assert "unhealthy" in up or "exited" in up or "restarting" in up, up
+    failed = {check["name"]: check["detail"] for check in report["checks"] if not check["ok"]}
+    words = failed["container backend is healthy"]
+    for text in (words, refused):
+        assert "RUN_MIGRATIONS: got 'true'; takes 0 or 1" in text
+        assert "GUNICORN_THREADS: got 'many'; takes a whole number from 1 to 32" in text
+    assert "exit code 78" in words

@@ -82,7 +82,7 @@ def test_what_was_never_healthy_is_only_starting(
     (worker.runtime / "failures").write_text("6\n")
     assert check_health(worker, "heartbeat") == (1, "starting")
     assert worker.popen.poll() is None
-    assert (worker.runtime / "failures").read_text() == "6\n"
+    assert not (worker.runtime / "failures").exists()
 
 
 def test_a_redis_that_is_away_ends_nobody(start_role: StartRole, redis_server: Redis) -> None:
@@ -96,7 +96,7 @@ def test_a_redis_that_is_away_ends_nobody(start_role: StartRole, redis_server: R
         (worker.runtime / "heartbeat").unlink(missing_ok=True)
         (worker.runtime / "failures").write_text("5\n")
         assert check_health(worker, "heartbeat") == (1, "Redis is away")
-        assert (worker.runtime / "failures").read_text() == "5\n", "it does not count"
+        assert not (worker.runtime / "failures").exists(), "it does not count"
     finally:
         redis_server.start()
     wait_for(lambda: check_health(worker, "heartbeat")[0] == 0, "healthy again", seconds=40)

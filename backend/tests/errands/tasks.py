@@ -1,10 +1,11 @@
 import os
 import signal
+from collections.abc import Callable
 
 import httpx
 from celery import shared_task
+from django.db import transaction
 
-from apps.jobs.services import finishing
 from apps.jobs.worker import run_job
 from tests.errands.models import Errand
 
@@ -14,7 +15,7 @@ def die_at(point: Errand.Point, errand: Errand) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def perform(errand: Errand) -> None:
+def perform(errand: Errand) -> Callable[[], None]:
     die_at(Errand.Point.CLAIMED, errand)
     response = httpx.post(
         f"{os.environ['SANDBOX_URL']}/effects/errand",
@@ -24,9 +25,12 @@ def perform(errand: Errand) -> None:
     )
     response.raise_for_status()
     die_at(Errand.Point.ANSWERED, errand)
-    with finishing(errand):
+
+    def write() -> None:
         Errand.objects.filter(pk=errand.pk).update(result=f"attempt {errand.attempts}")
-    die_at(Errand.Point.COMMITTED, errand)
+        transaction.on_commit(lambda: die_at(Errand.Point.COMMITTED, errand))
+
+    return write
 
 
 @shared_task

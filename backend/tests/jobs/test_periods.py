@@ -7,7 +7,7 @@ import pytest
 from django.db.models.functions import Now
 
 from apps.jobs import periods
-from apps.jobs.models import Job, Period, Probe
+from apps.jobs.models import Period, Probe
 from apps.jobs.periods import MONDAY, Routine, remove_old_jobs, tick
 from apps.jobs.services import submit_job
 from apps.jobs.worker import run_job
@@ -59,10 +59,10 @@ def test_ticks_insert_each_period_once_and_late_ones_are_made_up_for() -> None:
 
 
 @pytest.mark.django_db
-def test_a_routine_that_is_gone_is_done() -> None:
+def test_a_routine_that_this_release_does_not_have_is_a_dead_letter() -> None:
     period = submit_job(job=Period(name="gone", begins=datetime(2026, 1, 1, tzinfo=UTC)))
     run_job(Period, str(period.pk), periods.run_period)
-    assert Period.objects.get().status == Job.Status.DONE
+    assert Period.objects.get().error_code == "unknown_routine"
 
 
 @pytest.mark.django_db

@@ -122,7 +122,7 @@ def test_handing_back_costs_no_attempt_but_still_fences() -> None:
     for _ in range(10):
         run_job(Errand, str(errand.pk), raising(NotYet("rate_limit", timedelta())))
     row = stored(errand)
-    assert (row.status, row.attempts, row.max_attempts) == (Job.Status.PENDING, 10, 13)
+    assert (row.status, row.attempts, row.tries_left) == (Job.Status.PENDING, 10, 3)
     for _ in range(3):
         Errand.objects.update(run_after=Now())
         run_job(Errand, str(errand.pk), raising(Temporary("down")))
@@ -162,7 +162,7 @@ def test_dead_letters_are_retried_or_dismissed_once_and_by_somebody() -> None:
     assert retry_dead_letter(job=job, by="boris")
     assert not retry_dead_letter(job=job, by="boris")
     row = stored(job)
-    assert (row.status, row.attempts, row.max_attempts) == (Job.Status.PENDING, 1, 4)
+    assert (row.status, row.attempts, row.tries_left) == (Job.Status.PENDING, 1, 3)
     assert row.handled_by == "boris"
     assert claim_job(model=Errand, pk=job.pk) is not None
 

@@ -1,6 +1,5 @@
 """Dead letters, for operators: list, retry, dismiss."""
 
-import getpass
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,7 @@ class Command(BaseCommand):
         for name in ("retry", "dismiss"):
             action = actions.add_parser(name, help=f"{name} failed jobs")
             action.add_argument("ids", nargs="+", type=UUID, metavar="ID")
-            action.add_argument("--by", default=getpass.getuser(), help="who does it")
+            action.add_argument("--by", required=True, help="who does it")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "count":

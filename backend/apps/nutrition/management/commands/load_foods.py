@@ -7,6 +7,8 @@ from django.core.management.base import BaseCommand
 
 from apps.nutrition.foods import load_foods
 
+BAR_WIDTH = 30
+
 
 class Command(BaseCommand):
     help = "Load the reference table of foods; does nothing when it is loaded already."
@@ -23,8 +25,10 @@ class Command(BaseCommand):
         else:
             self.say("Foods are up to date.")
 
-    def show(self, what: str, rows: int) -> None:
-        self.say(f"Writing {rows} {what} …", passing=True)
+    def show(self, what: str, written: int, rows: int) -> None:
+        bar = "█" * (BAR_WIDTH * written // rows)
+        if self.stdout.isatty() or written == rows:
+            self.say(f"{what:<9} {bar:<{BAR_WIDTH}} {written}/{rows}", passing=True)
 
     def say(self, text: str, *, passing: bool = False) -> None:
         """On a terminal a passing line is overwritten by the next; a log keeps them all."""

@@ -14,6 +14,8 @@ const language = chooseLanguage();
 const say = (key) => texts[language][key];
 
 let token = stored("token");
+// The API counts a day by the zone that it is told at the first login.
+const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 let day = isoDate(new Date());
 let answered = null;
 
@@ -89,7 +91,7 @@ async function call(method, path, body) {
 
 async function logIn(way, proof) {
   keepToken("");
-  keepToken((await read(await send("POST", `auth/${way}`, proof))).access_token);
+  keepToken((await read(await send("POST", `auth/${way}`, { ...proof, time_zone: timeZone }))).access_token);
 }
 
 // ---- What is shown
