@@ -70,7 +70,7 @@ def test_a_signal_does_not_go_round_the_cap(serve: Serve) -> None:
         wait_for(lambda: events(process).count(text) == wanted - 3, "it heard")  # noqa: B023
     wait_for(lambda: workers(process) == 4, "a fourth starts")
     assert "5 workers asked for, 4 are the most (the cap)" in events(process)
-    assert process.stop() == 0
+    assert process.stop(seconds=40) == 0
     assert workers(process) == 4
 
 
