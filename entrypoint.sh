@@ -65,6 +65,8 @@ main() {
     "$python" manage.py prepare "$role"
   fi
   [[ $role != web ]] || set -- "$1" --config "$here/gunicorn_config.py" "${@:2}"
+  # Django's checks would import the whole HTTP API into Celery's memory; the backend runs them.
+  [[ $role == web ]] || export SKIP_CHECKS=1
   if [[ $role == worker ]]; then
     # Workers need not know of each other: the rows say who does what.
     set -- "$@" --without-gossip --without-mingle --without-heartbeat

@@ -93,6 +93,10 @@ main() {
     shift
   done
   local host
+  if [[ -z $(docker compose ps --all --quiet) ]]; then
+    echo "smoke-test.sh: nothing runs here: start it with 'docker compose up -d --wait'" >&2
+    exit 1
+  fi
   base=${base:-http://$(published 8080)}
   host=$(docker compose config | sed -n 's/^ *ALLOWED_HOSTS: *"\{0,1\}\([^,"]*\).*/\1/p' | head -n 1)
   check_containers

@@ -1,7 +1,13 @@
 """The HTTP API, version 1: which app serves which part."""
 
+import json
+from typing import Any
+
 from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from ninja import NinjaAPI
+from ninja.openapi.docs import Swagger
 
 from apps.accounts.api import development_router
 from apps.accounts.api import router as accounts
@@ -10,7 +16,18 @@ from apps.nutrition.api import router as nutrition
 from apps.operations.api import router as operations
 from config import problems
 
+
+class LocalSwagger(Swagger):
+    """The documentation page with files of our own server, though Ninja is no installed app."""
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        self.settings["url"] = self.get_openapi_url(api, kwargs)
+        context = {"swagger_settings": json.dumps(self.settings), "api": api, "add_csrf": False}
+        return render(request, self.template, context)
+
+
 api = NinjaAPI(
+    docs=LocalSwagger(),
     title="EatFit24",
     version="1",
     description="A meal goes in, the diary counts it.",

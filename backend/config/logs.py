@@ -6,6 +6,7 @@ every line says it without being told.
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -74,7 +75,8 @@ class PlainFormatter(logging.Formatter):
     """For people: a line, with what a JSON line would hold beside the event at its end."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        super().__init__("%(asctime)sZ %(levelname)-7s %(name)s: %(message)s")
+        self.converter = time.gmtime
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         more = {**_context.get(), **_extra(record)}

@@ -137,13 +137,15 @@ class Stack:
 
     def wait_until_healthy(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while waiting := [service.name for service in self.services if not self._healthy(service)]:
+        while waiting := [
+            service.name for service in self.services if not self.is_healthy(service)
+        ]:
             self.check_alive()
             if time.monotonic() > deadline:
                 raise DemoFailed(f"not healthy after {START_SECONDS} s: {', '.join(waiting)}")
             time.sleep(0.1)
 
-    def _healthy(self, service: Service) -> bool:
+    def is_healthy(self, service: Service) -> bool:
         if service.name == "sandbox":
             return "http://" in service.last_words()
         if service.name.startswith("celery"):
@@ -213,8 +215,8 @@ def run(port: int, data: Path, *, check: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     with ExitStack() as stack:
-        claim_data(data, stack)
         claim_port(port)
+        claim_data(data, stack)
         with step("PostgreSQL"):
             postgres = Postgres(data / "postgres")
             stack.callback(postgres.stop)
@@ -274,7 +276,7 @@ def _tell(system: Stack, data: Path) -> None:
     A={url}/api/v1; J='Content-Type: application/json'; \
 of() {{ sed 's/.*"'$1'": *"\\([^"]*\\)".*/\\1/'; }}; \
 T=$(curl -s $A/auth/development -H "$J" -d '{{"telegram_id": 1}}' | of access_token); \
-R=$(curl -s $A/recognitions -H "Authorization: Bearer $T" -H "$J" \
+R=$(curl -s $A/recognitions -H "Authorization: Bearer $T" -H "$J" -H 'Accept-Language: en' \
 -d '{{"text": "2 eggs, 150 g rice and a banana"}}' | of id); \
 sleep 1; curl -s $A/recognitions/$R -H "Authorization: Bearer $T"
 

@@ -59,7 +59,7 @@ make_environment() {  # sets $python, the interpreter of the environment
   local base uv started=$SECONDS
   base=$(find_python)
   uv=$(find_uv "$base")
-  say "installing what backend/uv.lock says"
+  say "preparing what backend/uv.lock says"
   local arguments=(sync --project "$root/backend" --locked --python "$base")
   if [[ -t 2 ]]; then
     "$uv" "${arguments[@]}" || fail "the environment could not be made (see above): is there a network?"

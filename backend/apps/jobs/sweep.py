@@ -33,7 +33,8 @@ def sweep() -> int:
         waiting = sum(_expect_no_ring(model) for model in job_models())
         broker.remember()
         broker.listen_again()
-        logger.warning("Redis forgot its messages", extra={"waiting": waiting})
+        if waiting:
+            logger.warning("Redis forgot its messages", extra={"waiting": waiting})
     return sum(_ring_batch(model) for model in job_models())
 
 

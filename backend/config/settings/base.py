@@ -1,6 +1,7 @@
 """What all settings share. Values come through the contract, never from os.environ."""
 
 import os
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.staticfiles",
-    "ninja",  # carries the API documentation's static files, so that no CDN is asked
     "apps.jobs",
     "apps.accounts",
     "apps.nutrition",
@@ -53,9 +53,15 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+# The API's documentation comes from the library's own files, not from a CDN. It is not an
+# installed app, since that would bring it, and pydantic, into the memory of every worker.
+NINJA = Path(str(distribution("django-ninja").locate_file("ninja")))
+STATICFILES_DIRS = [NINJA / "static"]
+
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [NINJA / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
     }

@@ -3,7 +3,7 @@
 from config.settings.base import *  # noqa: F403
 from config.settings.base import INSTALLED_APPS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.errands"]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.errands", "tests.indexed"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

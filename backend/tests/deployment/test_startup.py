@@ -1,9 +1,11 @@
 """What a start waits for and does in the database: once, in order, with a bound."""
 
+import os
 import re
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from sandbox.embedded import Postgres
@@ -73,6 +75,39 @@ def test_three_at_once_migrate_once_and_all_come_up(start: Start, empty_database
         "SELECT count(*) - count(DISTINCT (app, name)) FROM django_migrations",
     )
     assert repeated == 0
+
+
+def test_three_at_once_build_an_index_concurrently(start: Start, empty_database: str) -> None:
+    """One waits for an older transaction, the others for its lock, and no one for another."""
+    own = {"DJANGO_SETTINGS_MODULE": "config.settings.test", "POSTGRES_DB": empty_database}
+    with psycopg.connect(
+        host=os.environ["POSTGRES_HOST"], user="postgres", dbname=empty_database
+    ) as older:
+        older.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # keeps its snapshot
+        older.execute("SELECT count(*) FROM pg_class")
+        processes = [start("gunicorn", RUN_MIGRATIONS="1", **own) for _ in range(3)]
+        building = "SELECT 1 FROM pg_stat_progress_create_index"
+        wait_for(lambda: query(empty_database, building), "the index is being built")
+    outputs = [ended(process, 0) for process in processes]
+    assert sorted(output.count("Applying indexed.0002_index") for output in outputs) == [0, 0, 1]
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'indexed_text'::regclass"
+    assert query(empty_database, valid) == [(True,)]
+
+
+def test_an_index_whose_building_was_cut_off_is_built_anew(
+    start: Start, empty_database: str
+) -> None:
+    own = {"DJANGO_SETTINGS_MODULE": "config.settings.test", "POSTGRES_DB": empty_database}
+    ended(start("gunicorn", RUN_MIGRATIONS="1", **own), 0)
+    query(empty_database, "DELETE FROM django_migrations WHERE name = '0002_index'")
+    query(
+        empty_database,
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'indexed_text'::regclass",
+    )
+    output = ended(start("gunicorn", RUN_MIGRATIONS="1", **own), 0)
+    assert "dropping indexed_text, whose building was cut off" in output
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'indexed_text'::regclass"
+    assert query(empty_database, valid) == [(True,)]
 
 
 @pytest.mark.parametrize("asked", ["", "0"])
