@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from sandbox.embedded import DATABASE
+from tests.deployment.engine import require_engine
 from tests.processes import BACKEND, ROOT, Process, Spawn
 
 PRODUCTION = {
@@ -19,6 +20,12 @@ PRODUCTION = {
     "POSTGRES_USER": "eatfit24_a",
     "POSTGRES_OWNER": "eatfit24_owner",
 }
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("engine"):
+        require_engine(item.name)
+
 
 Start = Callable[..., Process]
 

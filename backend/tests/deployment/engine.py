@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,22 +18,24 @@ from tests.processes import ROOT
 BOT_TOKEN = "123456:AAEngine-test_token"
 
 
-def require_engine() -> None:
-    """Skip where there is no Docker engine; fail where REQUIRE_ENGINE=1 says there must be one."""
+@cache
+def engine_answers() -> bool:
+    """Whether there is a Docker engine with Compose."""
     try:
-        found = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-        found = (
-            found
-            if found.returncode
-            else subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30)
-        )
-        missing = found.returncode != 0
-    except (OSError, subprocess.TimeoutExpired):
-        missing = True
-    if missing and os.environ.get("REQUIRE_ENGINE") == "1":
-        pytest.fail("REQUIRE_ENGINE=1, but no Docker engine with Compose answers")
-    if missing:
-        pytest.skip("needs a Docker engine with Compose")
+        for command in (["docker", "compose", "version"], ["docker", "info"]):
+            subprocess.run(command, capture_output=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def require_engine(test: str) -> None:
+    """Skip where there is no engine, by name; fail where REQUIRE_ENGINE=1 says there must be."""
+    if engine_answers():
+        return
+    if os.environ.get("REQUIRE_ENGINE") == "1":
+        pytest.fail(f"{test}: REQUIRE_ENGINE=1, but no Docker engine with Compose answers")
+    pytest.skip(f"{test}: needs a Docker engine with Compose")
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from config.contract import parse_file
 from sandbox.round_trip import eat
-from tests.deployment.engine import Stack, require_engine, running_stack
+from tests.deployment.engine import Stack, running_stack
 from tests.processes import ROOT, wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
@@ -17,7 +17,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    require_engine()
     with running_stack(
         tmp_path_factory.mktemp("development"),
         parse_file(ROOT / ".env.local"),

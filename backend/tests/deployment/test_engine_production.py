@@ -12,7 +12,6 @@ from tests.deployment.engine import (
     BOT_TOKEN,
     Stack,
     production_values,
-    require_engine,
     running_stack,
 )
 from tests.processes import wait_for
@@ -25,7 +24,6 @@ BASE = "python:3.13-slim-trixie"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    require_engine()
     with running_stack(tmp_path_factory.mktemp("production"), production_values()) as stack:
         yield stack
 
