@@ -19,6 +19,7 @@ from apps.jobs.models import Job, Probe
 from apps.jobs.services import record_release, submit_job
 from apps.jobs.sweep import sweep
 from sandbox.embedded import Redis
+from tests.deployment.conftest import check_health
 from tests.errands.models import Errand
 from tests.processes import StartWorker, effects, wait_for
 
@@ -201,11 +202,11 @@ def test_beat_rings_for_what_was_lost(
 
 def test_a_warm_stop_finishes_what_runs(start_worker: StartWorker, sandbox: str) -> None:
     worker = start_worker()
-    (errand,) = submit(hold=1)
+    (errand,) = submit(hold=20, lease_seconds=60)
     wait_for(lambda: effects(sandbox), "the outside was asked")
     worker.popen.terminate()
     try:
-        assert worker.popen.wait(15) == 0
+        assert worker.popen.wait(40) == 0
     except subprocess.TimeoutExpired:
         pytest.fail(worker.output())
     errand.refresh_from_db()
@@ -256,6 +257,8 @@ def test_sixteen_calls_wait_at_once_in_one_worker(start_worker: StartWorker, san
     worker = start_worker(concurrency=16)
     submit(16, hold=9.0, lease_seconds=60)
     wait_for(lambda: len(effects(sandbox)) == 16, "all are under way", seconds=8)
+    for _ in range(2):
+        assert check_health(worker, "heartbeat")[0] == 0, "busy is healthy"
     assert done() == 0, "none had ended when the last began"
     wait_for(lambda: done() == 16, "all done")
     resident = psutil.Process(worker.popen.pid).memory_info().rss
