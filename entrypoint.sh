@@ -64,9 +64,12 @@ main() {
     echo $$ >"$runtime/pid"
     "$python" manage.py prepare "$role"
   fi
-  [[ $role != web ]] || set -- "$1" --config "$here/gunicorn_config.py" "${@:2}"
-  # Django's checks would import the whole HTTP API into Celery's memory; the backend runs them.
-  [[ $role == web ]] || export SKIP_CHECKS=1
+  if [[ $role == web ]]; then
+    set -- "$1" --config "$here/gunicorn_config.py" "${@:2}"
+  elif [[ -n $role ]]; then
+    # Django's checks would import the whole HTTP API into Celery; the backend has run them.
+    export SKIP_CHECKS=1
+  fi
   if [[ $role == worker ]]; then
     # Workers need not know of each other: the rows say who does what.
     set -- "$@" --without-gossip --without-mingle --without-heartbeat

@@ -251,7 +251,7 @@ def _gunicorn_problems(command: Sequence[str], environ: Mapping[str, str]) -> It
             if re.match(r"-w|-[^-=]*w\d|--w(o(r(k(e(rs?)?)?)?)?)?(=|$)", word):
                 yield Problem(source, repr(word), "takes no number of workers: set WEB_CONCURRENCY")
             config = word.partition("=")[2] if "=" in word else following
-            if re.match(r"-c|--co", word) and Path(config).name != "gunicorn_config.py":
+            if re.match(r"-c|--conf", word) and Path(config).name != "gunicorn_config.py":
                 yield Problem(source, repr(f"{word} {config}"), "takes gunicorn_config.py alone")
 
 

@@ -58,7 +58,8 @@ def claim_job(*, model: type[J], pk: UUID | str) -> J | None:
         if job is None:
             return None
         if job.status == Job.Status.RUNNING and job.tries_left <= 0:
-            fail_job(job=job, code="worker_lost", error=f"worker died {job.attempts} times")
+            deaths = job.attempts - job.handed_back
+            fail_job(job=job, code="worker_lost", error=f"worker died {deaths} times")
             return None
         _row(job).update(
             status=Job.Status.RUNNING,
@@ -73,16 +74,19 @@ def claim_job(*, model: type[J], pk: UUID | str) -> J | None:
 
 def _release_may_claim() -> Q:
     """A worker of another release than the recorded one claims nothing."""
-    if settings.RELEASE == "dev":
-        return Q()
-    return Q(~Exists(CurrentRelease.objects.exclude(release=settings.RELEASE)))
+    return Q(~Exists(_another_release()))
 
 
 def release_is_current() -> bool:
-    """Whether workers of this release may claim. Unrecorded releases and dev always may."""
+    """Whether workers of this release may claim."""
+    return not _another_release().exists()
+
+
+def _another_release() -> QuerySet[CurrentRelease]:
+    """The recorded release where it is not this one; dev is never guarded."""
     if settings.RELEASE == "dev":
-        return True
-    return not CurrentRelease.objects.exclude(release=settings.RELEASE).exists()
+        return CurrentRelease.objects.none()
+    return CurrentRelease.objects.exclude(release=settings.RELEASE)
 
 
 def ring_soon(*, model: type[Job], pk: UUID | str) -> None:

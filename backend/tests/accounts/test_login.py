@@ -245,3 +245,16 @@ def test_a_closed_account_is_refused_in_the_same_words() -> None:
     assert log_in(init_data()).status_code == 200
     User.objects.update(is_active=False)
     assert log_in(init_data()).content == log_in(edited(query_id="forged")()).content
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [("Asia/Tokyo", "Asia/Tokyo"), ("Mars/Base", "Europe/Moscow"), ("", "Europe/Moscow")],
+)
+def test_the_first_login_says_the_time_zone(told: str, kept: str) -> None:
+    body = {"init_data": init_data(), "time_zone": told}
+    assert Client().post(URL, body, content_type="application/json").status_code == 200
+    later = {"init_data": init_data(), "time_zone": "America/New_York"}
+    assert Client().post(URL, later, content_type="application/json").status_code == 200
+    assert User.objects.get().time_zone == kept

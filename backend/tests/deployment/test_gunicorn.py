@@ -97,6 +97,11 @@ def test_what_would_go_round_the_cap_is_refused_by_name(
     assert f"  {name}: got " in process.output()
 
 
+def test_other_options_are_let_through(serve: Serve) -> None:
+    process, _ = serve(GUNICORN_CMD_ARGS="--control-socket /nonexistent --capture-output")
+    assert process.stop() == 0
+
+
 def test_only_the_proxys_network_may_say_that_it_was_https(serve: Serve) -> None:
     told = {"X-Forwarded-Proto": "https", "Host": "eatfit24.example"}
     for networks, believed in (("127.0.0.0/8", True), ("10.0.0.0/8", False)):
