@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "apps.jobs",
     "apps.accounts",
     "apps.nutrition",
+    "apps.billing",
     "apps.ai",
     "apps.webapp",
     "apps.operations",
