@@ -288,7 +288,7 @@ VARIABLES = (
         parse=networks,
         default="127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
         roles=WEB,
-        meaning="Networks of the proxy in front, whose X-Forwarded-Proto is believed.",
+        meaning="Networks of the proxy in front, whose X-Forwarded-For and -Proto are believed.",
     ),
     Variable(
         name="DEBUGPY_PORT",
