@@ -8,6 +8,7 @@ from pathlib import Path
 
 import django
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from sandbox.embedded import Postgres, Redis
 
@@ -19,7 +20,19 @@ _redis = pytest.StashKey[Redis]()
 _postgres = pytest.StashKey[Postgres]()
 
 
+# An ordinary run tries the same examples each time; a long one looks for new ones.
+hypothesis_settings.register_profile(
+    "ci", deadline=None, derandomize=True, database=None, max_examples=50
+)
+hypothesis_settings.register_profile("long", deadline=None, print_blob=True, max_examples=2000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long forms: see scripts/test.sh")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis_settings.load_profile("long" if config.getoption("long") else "ci")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         return  # only distributes tests to workers, each of which has servers of its own
     data = config.stash[_data] = Path(tempfile.mkdtemp(prefix="eatfit24-tests-"))
@@ -54,6 +67,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _servers.clear()
     if _data in config.stash:
         shutil.rmtree(config.stash[_data], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def long(pytestconfig: pytest.Config) -> bool:
+    """Whether this run has time: for tests that have a longer form."""
+    return bool(pytestconfig.getoption("long"))
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("foods")]
 
 TEXTS = Path(__file__).with_name("local_texts.csv")
 # The database outlives the examples of one test, and no example writes to it.
-many = settings(
-    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 MOST_QUERIES = 3
 
 

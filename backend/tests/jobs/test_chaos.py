@@ -3,7 +3,6 @@
 Effects are counted in the sandbox's own log by idempotency key, not by the rows' status.
 """
 
-import os
 import random
 import signal
 import threading
@@ -25,8 +24,15 @@ from tests.processes import Process, Spawn, StartWorker, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-AWAY_SECONDS = 30 if os.environ.get("LONG") == "1" else 7
-ROUNDS = 10 if os.environ.get("LONG") == "1" else 3
+
+@pytest.fixture
+def rounds(long: bool) -> int:
+    return 10 if long else 3
+
+
+@pytest.fixture
+def away_seconds(long: bool) -> int:
+    return 30 if long else 7
 
 
 def submit(number: int, **fields: Any) -> None:
@@ -83,10 +89,10 @@ def test_a_worker_killed_at_a_named_point(
 
 
 def test_a_redis_that_restarts_or_forgets(
-    start_worker: StartWorker, start_beat: Any, sandbox: str, redis_server: Redis
+    start_worker: StartWorker, start_beat: Any, sandbox: str, redis_server: Redis, rounds: int
 ) -> None:
     beat, worker = start_beat(), start_worker()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         submit(12, hold=0.2)
         redis_server.stop()
         redis_server.start()
@@ -98,7 +104,7 @@ def test_a_redis_that_restarts_or_forgets(
 
 
 def test_a_redis_that_is_frozen_or_away(
-    start_worker: StartWorker, start_beat: Any, sandbox: str, redis_server: Redis
+    start_worker: StartWorker, start_beat: Any, sandbox: str, redis_server: Redis, away_seconds: int
 ) -> None:
     beat, worker = start_beat(), start_worker()
     submit(12, hold=0.5)
@@ -106,13 +112,13 @@ def test_a_redis_that_is_frozen_or_away(
     started = time.monotonic()
     submit(6)
     assert time.monotonic() - started < 10, "who submits does not wait for Redis"
-    wait_seconds(AWAY_SECONDS)
+    wait_seconds(away_seconds)
     redis_server.process.send_signal(signal.SIGCONT)
     wait_for(lambda: unfinished() == 0, "all done after the frost", seconds=90)
 
     redis_server.stop()
     submit(6)
-    wait_seconds(AWAY_SECONDS)
+    wait_seconds(away_seconds)
     redis_server.start()
     wait_for(lambda: unfinished() == 0, "all done after the absence", seconds=90)
     assert_each_happened_once(sandbox, asked_once=True)
@@ -120,11 +126,11 @@ def test_a_redis_that_is_frozen_or_away(
 
 
 def test_a_postgres_that_restarts(
-    start_worker: StartWorker, start_beat: Any, sandbox: str, postgres_server: Postgres
+    start_worker: StartWorker, start_beat: Any, sandbox: str, postgres_server: Postgres, rounds: int
 ) -> None:
     start_beat()
     worker = start_worker()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         submit(12, hold=0.5)
         connection.close()
         postgres_server.restart()
@@ -135,7 +141,7 @@ def test_a_postgres_that_restarts(
 
 
 def test_kills_at_random_moments(
-    start_worker: StartWorker, start_beat: Any, sandbox: str, redis_server: Redis
+    start_worker: StartWorker, start_beat: Any, sandbox: str, redis_server: Redis, rounds: int
 ) -> None:
     dice = random.Random(24)
     keepers = [
@@ -143,7 +149,7 @@ def test_kills_at_random_moments(
         Keeper(lambda: start_worker("billing", wait=False)),
         Keeper(lambda: start_beat(wait=False)),
     ]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         submit(30, hold=0.3, max_attempts=20)
         for _ in range(4):
             wait_seconds(dice.uniform(0.5, 2.5))
