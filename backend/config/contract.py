@@ -91,6 +91,7 @@ def load(environ: Mapping[str, str], role: str | None = None) -> Environment:
     """
     values: dict[str, Value | None] = {}
     problems = list(_read(environ, role, values))
+    problems += _shop_problems(values)
     if role in (None, "worker"):
         problems += _pool_problems(values)
     if values["DJANGO_SETTINGS_MODULE"] == PRODUCTION:
@@ -140,6 +141,9 @@ def _production_problems(values: Mapping[str, Value | None]) -> Iterator[Problem
         yield Problem("DEBUG", "'1'", "takes 0 in production")
     if values["DEBUGPY_PORT"] is not None:
         yield Problem("DEBUGPY_PORT", repr(str(values["DEBUGPY_PORT"])), "is unset in production")
+    if not str(values["YOOKASSA_API_URL"]).startswith("https://"):
+        takes = "takes https in production: the secret key travels with every call"
+        yield Problem("YOOKASSA_API_URL", repr(values["YOOKASSA_API_URL"]), takes)
     hosts = values["ALLOWED_HOSTS"]
     if isinstance(hosts, tuple) and any("*" in host for host in hosts):
         yield Problem("ALLOWED_HOSTS", repr(",".join(hosts)), "takes no wildcard in production")
@@ -190,6 +194,13 @@ def _pool_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
     if isinstance(fewest, int) and isinstance(most, int) and fewest > most:
         takes = f"takes at most CELERY_WORKER_AUTOSCALER_MAX, which is {most}"
         yield Problem("CELERY_WORKER_AUTOSCALER_MIN", repr(str(fewest)), takes)
+
+
+def _shop_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
+    pair = ("YOOKASSA_SHOP_ID", "YOOKASSA_SECRET_KEY")
+    for name, other in (pair, pair[::-1]):
+        if values[name] is None and values[other] is not None:
+            yield Problem(name, "nothing", f"is required with {other}")
 
 
 def misspelt(environ: Mapping[str, str], *, every: bool) -> Iterator[Problem]:

@@ -92,6 +92,9 @@ def networks(text: str) -> tuple[str, ...]:
 http_origin = url(
     r"https?://[^\s/?#@\\]+", "takes an address such as https://eatfit24.example, without a path"
 )
+http_address = url(
+    r"https?://[^\s?#@\\]+", "takes an address such as https://api.example/v3, without a query"
+)
 redis_url = url(
     r"rediss?://[^\s/?#]+/[0-9]{1,5}(\?\S+)?",
     "takes an address such as redis://redis:6379/1, with a database number",

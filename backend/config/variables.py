@@ -10,6 +10,7 @@ from config.kinds import (
     choice,
     flag,
     hosts,
+    http_address,
     http_origin,
     integer,
     names,
@@ -39,6 +40,7 @@ class Variable:
 COMPOSE: tuple[str, ...] = ()
 WEB = ("web",)
 WORKER = ("worker",)
+PAYING = ("web", "worker")
 
 VARIABLES = (
     Variable(
@@ -303,6 +305,26 @@ VARIABLES = (
         secret=True,
         roles=WEB,
         meaning="The bot's token; it proves who logs in.",
+    ),
+    Variable(
+        name="YOOKASSA_SHOP_ID",
+        parse=string(r"\d{1,20}", "takes the digits of a shop's id"),
+        roles=PAYING,
+        meaning="The shop that is paid. Without it nothing can be bought.",
+    ),
+    Variable(
+        name="YOOKASSA_SECRET_KEY",
+        parse=string(),
+        secret=True,
+        roles=PAYING,
+        meaning="The shop's secret key.",
+    ),
+    Variable(
+        name="YOOKASSA_API_URL",
+        parse=http_address,
+        default="https://api.yookassa.ru/v3",
+        roles=PAYING,
+        meaning="YooKassa's API, or what stands in for it.",
     ),
     Variable(
         name="AI_PROVIDER",

@@ -1,0 +1,152 @@
+"""YooKassa's JSON read into the gateway's terms; nothing is believed that is not as documented."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeVar
+
+from apps.billing.gateway import (
+    Cancellation,
+    PaymentMethod,
+    PaymentStatus,
+    ProviderPayment,
+    ProviderRefund,
+    RefundStatus,
+)
+
+LONGEST_DETAIL = 300
+
+E = TypeVar("E", bound=Enum)
+
+
+class Unreadable(Exception):
+    """Which field is not as documented. Its value stays out: it may be anybody's."""
+
+
+def read_payment(body: Any) -> ProviderPayment:
+    payment = _mapping(body, "payment")
+    confirmation = _mapping(payment.get("confirmation") or {}, "confirmation")
+    return ProviderPayment(
+        id=_id(payment, "id"),
+        status=_choice(payment, "status", PaymentStatus),
+        amount=_roubles(payment, "amount"),
+        refunded=_roubles(payment, "refunded_amount", absent=Decimal("0.00")),
+        created_at=_time(payment, "created_at"),
+        captured_at=_time(payment, "captured_at") if payment.get("captured_at") else None,
+        confirmation_url=_text(confirmation, "confirmation_url", absent=""),
+        method=_method(payment.get("payment_method")),
+        cancellation=_cancellation(payment.get("cancellation_details")),
+        metadata={
+            str(name): str(value)
+            for name, value in _mapping(payment.get("metadata") or {}, "metadata").items()
+        },
+    )
+
+
+def read_refund(body: Any) -> ProviderRefund:
+    refund = _mapping(body, "refund")
+    return ProviderRefund(
+        id=_id(refund, "id"),
+        payment=_id(refund, "payment_id"),
+        status=_choice(refund, "status", RefundStatus),
+        amount=_roubles(refund, "amount"),
+        created_at=_time(refund, "created_at"),
+        cancellation=_cancellation(refund.get("cancellation_details")),
+    )
+
+
+def read_page(body: Any) -> tuple[list[ProviderPayment], str]:
+    """Payments of a page, and the cursor of the next one; empty after the last."""
+    page = _mapping(body, "page")
+    items = page.get("items")
+    if not isinstance(items, list):
+        raise Unreadable("items")
+    return [read_payment(item) for item in items], _text(page, "next_cursor", absent="")
+
+
+def read_error(content: bytes) -> tuple[str, str, str]:
+    """Code, description and parameter of an error; three times nothing where it is not one."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return "", "", ""
+    if not isinstance(body, dict) or body.get("type") != "error":
+        return "", "", ""
+    code, description, parameter = (
+        value[:LONGEST_DETAIL] if isinstance(value := body.get(name), str) else ""
+        for name in ("code", "description", "parameter")
+    )
+    return code, description, parameter
+
+
+def _method(value: Any) -> PaymentMethod | None:
+    if value is None:
+        return None
+    method = _mapping(value, "payment_method")
+    return PaymentMethod(
+        id=_id(method, "id"),
+        type=_text(method, "type"),
+        saved=method.get("saved") is True,
+        title=_text(method, "title", absent=""),
+    )
+
+
+def _cancellation(value: Any) -> Cancellation | None:
+    if value is None:
+        return None
+    details = _mapping(value, "cancellation_details")
+    return Cancellation(party=_text(details, "party"), reason=_text(details, "reason"))
+
+
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise Unreadable(name)
+    return value
+
+
+def _text(of: Mapping[str, Any], name: str, *, absent: str | None = None) -> str:
+    value = of.get(name)
+    if value is None and absent is not None:
+        return absent
+    if not isinstance(value, str) or not value:
+        raise Unreadable(name)
+    return value
+
+
+def _id(of: Mapping[str, Any], name: str) -> str:
+    value = _text(of, name)
+    if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", value):
+        raise Unreadable(name)
+    return value
+
+
+def _choice(of: Mapping[str, Any], name: str, choices: type[E]) -> E:
+    try:
+        return choices(of.get(name))
+    except ValueError:
+        raise Unreadable(name) from None
+
+
+def _roubles(of: Mapping[str, Any], name: str, *, absent: Decimal | None = None) -> Decimal:
+    if absent is not None and of.get(name) is None:
+        return absent
+    amount = _mapping(of.get(name), name)
+    value = amount.get("value")
+    if amount.get("currency") != "RUB" or not isinstance(value, str):
+        raise Unreadable(name)
+    if not re.fullmatch(r"[0-9]{1,12}\.[0-9]{2}", value):
+        raise Unreadable(name)
+    return Decimal(value)
+
+
+def _time(of: Mapping[str, Any], name: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(of, name))
+    except ValueError:
+        raise Unreadable(name) from None
+    if moment.tzinfo is None:
+        raise Unreadable(name)
+    return moment.astimezone(UTC)
