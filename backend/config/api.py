@@ -8,9 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from ninja import NinjaAPI
 from ninja.openapi.docs import Swagger
+from ninja.openapi.schema import OpenAPISchema
 
 from apps.accounts.api import development_router
 from apps.accounts.api import router as accounts
+from apps.accounts.limits import SAFE_METHODS, write_limit
 from apps.ai.api import router as ai
 from apps.nutrition.api import router as nutrition
 from apps.operations.api import router as operations
@@ -26,8 +28,29 @@ class LocalSwagger(Swagger):
         return render(request, self.template, context)
 
 
-api = NinjaAPI(
+class Api(NinjaAPI):
+    """Every route that changes something is limited, and its description says so."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        document = super().get_openapi_schema(**kwargs)
+        for methods in document["paths"].values():
+            for method, operation in methods.items():
+                if method.upper() not in SAFE_METHODS:
+                    operation["responses"].setdefault(429, TOO_MANY_REQUESTS)
+        return document
+
+
+TOO_MANY_REQUESTS = {
+    "description": "Too Many Requests: `rate_limited`",
+    "headers": {
+        "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}},
+    },
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
+}
+
+api = Api(
     docs=LocalSwagger(),
+    throttle=write_limit,
     title="EatFit24",
     version="1",
     description="A meal goes in, the diary counts it.",

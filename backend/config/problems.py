@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Schema
-from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.parser import Parser
 
 logger = logging.getLogger(__name__)
@@ -96,6 +96,12 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(AuthenticationError)
     def _unauthenticated(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
         return problem_response(Problem(401, "not_authenticated", _("Please log in")))
+
+    @api.exception_handler(Throttled)
+    def _limited(request: HttpRequest, error: Throttled) -> HttpResponse:
+        # The framework adds Retry-After.
+        title, detail = _("Too many requests"), _("Please wait a moment and try again.")
+        return problem_response(Problem(429, "rate_limited", title, detail))
 
     @api.exception_handler(Http404)
     def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:

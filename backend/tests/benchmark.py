@@ -70,13 +70,18 @@ def measure_processes(data: Path) -> None:
 
 
 def load(url: str) -> None:
-    login = httpx.post(f"{url}/api/v1/auth/development", json={"telegram_id": 1}).json()
-    headers = {"Authorization": f"Bearer {login['access_token']}"}
+    """2,000 meals of 40 people: as many as one may send at once is less than all of them."""
+    people = []
+    for telegram_id in range(1, 41):
+        login = httpx.post(f"{url}/api/v1/auth/development", json={"telegram_id": telegram_id})
+        people.append({"Authorization": f"Bearer {login.json()['access_token']}"})
 
-    def eat(_: int) -> None:
-        with httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=30) as http:
+    def eat(thread: int) -> None:
+        with httpx.Client(base_url=f"{url}/api/v1", timeout=30) as http:
             for number in range(250):
-                http.post("/recognitions", json={"text": f"{number} g rice and 2 eggs"})
+                headers = people[thread * 5 + number % 5]
+                text = f"{number} g rice and 2 eggs"
+                http.post("/recognitions", json={"text": text}, headers=headers).raise_for_status()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(eat, range(8)))

@@ -96,7 +96,9 @@ def start_server(spawn: Spawn, transactional_db: None) -> Iterator[StartServer]:
 
     clients: list[httpx.Client] = []
 
-    def start(*, threads: int = 4, **environment: str) -> tuple[Process, httpx.Client]:
+    def start(
+        *, workers: int = 1, threads: int = 4, **environment: str
+    ) -> tuple[Process, httpx.Client]:
         address = f"127.0.0.1:{free_port()}"
         process = spawn(
             *(sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn_config.py")),
@@ -104,7 +106,7 @@ def start_server(spawn: Spawn, transactional_db: None) -> Iterator[StartServer]:
             DJANGO_SETTINGS_MODULE="config.settings.production",
             POSTGRES_DB=connection.settings_dict["NAME"],
             GUNICORN_BIND=address,
-            GUNICORN_WORKERS="1",
+            GUNICORN_WORKERS=str(workers),
             GUNICORN_THREADS=str(threads),
             **environment,
         )

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Field, Router, Schema
 
+from apps.accounts.limits import login_limit
 from apps.accounts.models import User
 from apps.accounts.services import get_or_create_user
 from apps.accounts.telegram import LoginRefused, read_init_data
@@ -14,8 +15,8 @@ from apps.accounts.tokens import issue_access_token
 from config.problems import BODY_PROBLEMS, Problem, ProblemOut
 
 logger = logging.getLogger(__name__)
-router = Router()
-development_router = Router()
+router = Router(throttle=login_limit)
+development_router = Router(throttle=login_limit)
 
 
 class Login(Schema):

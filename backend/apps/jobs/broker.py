@@ -1,4 +1,8 @@
-"""The doorbell: telling a worker to look at a row, and noticing a Redis that forgot."""
+"""Redis, as requests and jobs meet it: the doorbell that tells a worker to look at a row.
+
+Redis may be away, frozen or empty at any moment. Whoever found it so falls silent for all of
+this process, so that the requests of the next seconds do without it instead of waiting.
+"""
 
 import logging
 import time
@@ -10,6 +14,8 @@ from django.conf import settings
 from kombu import Connection
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import producers
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from apps.jobs.models import Job
 
@@ -30,8 +36,7 @@ def ring(job: Job) -> bool:
     After a failure nothing is sent for 5 s, so that a frozen Redis costs the requests of
     those seconds one time-out and not one each.
     """
-    global _silent_until
-    if time.monotonic() < _silent_until:
+    if is_silent():
         return False
     try:
         with producers[_connection()].acquire(block=True, timeout=TIMEOUT_SECONDS) as producer:
@@ -46,10 +51,21 @@ def ring(job: Job) -> bool:
                 **job.message_options(),
             )
     except (OperationalError, LimitExceeded, redis.RedisError, OSError) as error:
-        _silent_until = time.monotonic() + QUIET_SECONDS
+        fall_silent()
         logger.warning("broker away, the sweep will ring", extra={"error": str(error)})
         return False
     return True
+
+
+def is_silent() -> bool:
+    """Whether Redis was away a moment ago, and is not to be asked."""
+    return time.monotonic() < _silent_until
+
+
+def fall_silent() -> None:
+    """Ask Redis nothing for 5 s."""
+    global _silent_until
+    _silent_until = time.monotonic() + QUIET_SECONDS
 
 
 def listen_again() -> None:
@@ -76,8 +92,15 @@ def remember() -> None:
 
 @cache
 def client() -> redis.Redis:
-    """A client of the broker's Redis that never waits longer than 2 s."""
+    """A client of the broker's Redis that waits no longer than 1 s to connect, 1 s for an answer.
+
+    It tries once more at once, but not after a time-out: a kept connection may be one that
+    Redis has closed.
+    """
     client: redis.Redis = redis.Redis.from_url(
-        settings.CELERY_BROKER_URL, socket_timeout=2, socket_connect_timeout=2
+        settings.CELERY_BROKER_URL,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
     return client

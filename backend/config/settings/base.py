@@ -132,6 +132,9 @@ LOGGING = logging_config(level=LOG_LEVEL, json=True, release=RELEASE)
 TELEGRAM_BOT_TOKEN = env.string("TELEGRAM_BOT_TOKEN") if env.given("TELEGRAM_BOT_TOKEN") else ""
 TELEGRAM_LOGIN_MAX_AGE = 3600
 PROXY_NETWORKS = env.strings("PROXY_NETWORKS")
+# So many at once, and as many again within so many seconds (apps.accounts.limits). Logins are
+# counted by address, which a mobile operator gives to many people at a time.
+RATE_LIMITS = {"login": (60, 60), "write": (60, 60)}
 ACCESS_TOKEN_LIFETIME = 24 * 3600
 DEVELOPMENT_LOGIN = False
 

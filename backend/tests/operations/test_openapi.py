@@ -137,6 +137,7 @@ def test_an_error_that_happens_is_declared_and_has_the_shape_declared(
 def test_every_declared_error_was_seen_to_happen(document: dict[str, Any]) -> None:
     seen = {(route, status) for route, status, _ in ERRORS}
     seen |= {(route, 401) for route in ROUTES - OPEN}  # tests/accounts/test_tokens.py
+    seen |= {((method, path), 429) for method, path in ROUTES if method != "GET"}  # test_limits.py
     seen |= {(("GET", "/health/"), 503)}  # test_health.py
     assert {
         (route, status)
