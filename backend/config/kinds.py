@@ -73,6 +73,13 @@ def url(pattern: str, takes: str) -> Callable[[str], str]:
 HOST = re.compile(r"\*|\.?[a-z0-9*]([a-z0-9.*-]*[a-z0-9])?|\[[0-9a-f:]+\]", re.IGNORECASE)
 
 
+def chat_ids(text: str) -> tuple[str, ...]:
+    parts = tuple(text.split(","))
+    if not all(re.fullmatch(r"-?[1-9][0-9]{0,15}", part) for part in parts):
+        raise Invalid("takes Telegram's numbers of chats, separated by commas, without spaces")
+    return parts
+
+
 def hosts(text: str) -> tuple[str, ...]:
     parts = tuple(text.split(","))
     if not all(HOST.fullmatch(part) for part in parts):

@@ -7,6 +7,7 @@ from config.kinds import (
     DATABASE_NAME,
     PORT,
     Value,
+    chat_ids,
     choice,
     flag,
     hosts,
@@ -41,6 +42,7 @@ COMPOSE: tuple[str, ...] = ()
 WEB = ("web",)
 WORKER = ("worker",)
 PAYING = ("web", "worker")
+WEB_AND_WORKER = (*WEB, *WORKER)
 
 VARIABLES = (
     Variable(
@@ -303,8 +305,28 @@ VARIABLES = (
         parse=string(r"\d+:[A-Za-z0-9_-]+", "takes a token as BotFather gives it: 123456:ABC-def"),
         required=True,
         secret=True,
+        roles=WEB_AND_WORKER,
+        meaning="The bot's token; it proves who logs in, and sends messages.",
+    ),
+    Variable(
+        name="TELEGRAM_API_URL",
+        parse=http_address,
+        default="https://api.telegram.org",
+        roles=WEB_AND_WORKER,
+        meaning="Telegram's Bot API, or a server of one's own that speaks it.",
+    ),
+    Variable(
+        name="TELEGRAM_BOT_API_SECRET",
+        parse=string(r"[A-Za-z0-9_-]{16,256}", "takes 16 to 256 letters, digits, _ and -"),
+        secret=True,
         roles=WEB,
-        meaning="The bot's token; it proves who logs in.",
+        meaning="What Telegram says at the bot's webhook; while unset, it lets nobody in.",
+    ),
+    Variable(
+        name="ADMIN_CHAT_IDS",
+        parse=chat_ids,
+        roles=WEB_AND_WORKER,
+        meaning="Telegram chats that are told what an operator must know, separated by commas.",
     ),
     Variable(
         name="YOOKASSA_SHOP_ID",

@@ -51,6 +51,7 @@ def _status_kind(service: Service) -> FaultKind:
             "retry_after": Parameter("whole seconds or an HTTP date", _is_header_value),
             "html": Parameter("a page to answer with", lambda value: isinstance(value, str)),
         },
+        heard=False,
     )
 
 
@@ -106,7 +107,10 @@ class FaultBook:
             return order
 
     def apply(self, order: Order, reply: Reply) -> Reply:
-        return self._kinds[order.service][order.kind].apply(reply, order.parameters)
+        return self.kind_of(order).apply(reply, order.parameters)
+
+    def kind_of(self, order: Order) -> FaultKind:
+        return self._kinds[order.service][order.kind]
 
     def orders(self) -> list[dict[str, Any]]:
         with self._lock:

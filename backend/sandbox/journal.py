@@ -24,6 +24,7 @@ SHOWN_HEADERS = (
     "x-request-id",
     "x-title",
 )
+_TOKEN = re.compile(r"/bot[0-9]+:[^/]+")
 _DATA_URL = re.compile(r"data:(?P<media_type>[\w.+/-]+);base64,(?P<data>.*)", re.DOTALL)
 
 
@@ -60,7 +61,7 @@ class Journal:
                 number=self._received,
                 service=service,
                 method=request.method,
-                path=request.path,
+                path=_TOKEN.sub("/bot***", request.path),
                 received_at=datetime.now(UTC).isoformat(),
                 headers=headers,
                 body=body,

@@ -11,13 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from urllib.parse import parse_qsl, urlsplit
 
-from sandbox import effects, openrouter
+from sandbox import effects, openrouter, telegram
 from sandbox.control import build_control
 from sandbox.faults import FaultBook
 from sandbox.journal import Journal
 from sandbox.service import Ending, Reply, Request, Service
 
-BUILDERS = (openrouter.build_service, effects.build_service)
+BUILDERS = (openrouter.build_service, telegram.build_service, effects.build_service)
 LARGEST_BODY = 32 * 1024 * 1024
 
 
@@ -73,11 +73,15 @@ class Handler(BaseHTTPRequestHandler):
         if service is None:
             self._send(Reply(status=404, body={"error": f"no service at {request.path}"}))
             return
+        if service.is_aside(request.path):
+            self._send(service.handle(request))
+            return
         order = self.server.faults.take(service.name)
         entry = self.server.journal.record(
             service=service.name, request=request, fault=order.kind if order else None
         )
-        reply = service.handle(request)
+        heard = order is None or self.server.faults.kind_of(order).heard
+        reply = service.handle(request) if heard else Reply()
         if order:
             reply = self.server.faults.apply(order, reply)
         client_left = self._wait(reply.delay)
@@ -114,6 +118,8 @@ class Handler(BaseHTTPRequestHandler):
         content_type, body = "application/json", b""
         if reply.html is not None:
             content_type, body = "text/html; charset=utf-8", reply.html.encode()
+        elif reply.content is not None:
+            content_type, body = "application/octet-stream", reply.content
         elif reply.body is not None:
             body = json.dumps(reply.body, ensure_ascii=False).encode()
         self.send_response(reply.status)

@@ -52,6 +52,7 @@ class Reply:
     status: int = 200
     body: Any = None
     html: str | None = None
+    content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0
     ending: Ending = Ending.ANSWER
@@ -80,10 +81,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class FaultKind:
-    """Makes a reply faulty, as the order's parameters say."""
+    """Makes a reply faulty, as the order's parameters say.
+
+    `heard`: whether the service does what it was asked all the same.
+    """
 
     apply: Callable[[Reply, Mapping[str, Any]], Reply]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    heard: bool = True
 
 
 def number(low: float, high: float, *, whole: bool = False, required: bool = False) -> Parameter:
@@ -102,16 +107,23 @@ def plain_error(status: int, message: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """Everything below `/{name}/`, or below a `prefix` of its own."""
+    """Everything below `/{name}/`, or below a `prefix` of its own.
+
+    `asides`, below `/{name}/_`, are for tests and people: never logged, and spared by faults.
+    """
 
     name: str
     routes: tuple[Route, ...]
+    asides: tuple[Route, ...] = ()
     prefix: str = ""
     faults: Mapping[str, FaultKind] = field(default_factory=dict)
     error: Callable[[int, str], Any] = plain_error
 
     def owns(self, path: str) -> bool:
         return path.startswith(self.prefix or f"/{self.name}/")
+
+    def is_aside(self, path: str) -> bool:
+        return path.startswith(f"/{self.name}/_")
 
     def handle(self, request: Request) -> Reply:
         """Answer by the route that matches; never raises Refused."""
@@ -125,7 +137,7 @@ class Service:
         path = request.path.removeprefix(self.prefix or f"/{self.name}")
         matching = [
             (route, match.groupdict())
-            for route in self.routes
+            for route in (*self.routes, *self.asides)
             if (match := re.fullmatch(route.pattern, path))
         ]
         if not matching:

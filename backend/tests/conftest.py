@@ -52,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
         CELERY_BROKER_URL=redis.url(0),
         CELERY_RESULT_BACKEND=redis.url(1),
         TELEGRAM_BOT_TOKEN="123456:tests-only",
+        TELEGRAM_API_URL="http://127.0.0.1:9/telegram",  # nobody is there
         RUNTIME_DIR=str(data),
     )
     django.setup()

@@ -129,6 +129,7 @@ def start_worker(spawn: Spawn, sandbox: str, transactional_db: None) -> StartWor
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             POSTGRES_DB=connection.settings_dict["NAME"],
             SANDBOX_URL=sandbox,
+            TELEGRAM_API_URL=f"{sandbox}/telegram",
             CELERY_WORKER_CONCURRENCY=str(concurrency),
             **env,
         )

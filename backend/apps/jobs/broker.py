@@ -6,6 +6,7 @@ this process, so that the requests of the next seconds do without it instead of 
 
 import logging
 import time
+from datetime import timedelta
 from functools import cache
 
 import redis
@@ -30,8 +31,10 @@ MARKER = "eatfit24:rung"
 _silent_until = 0.0
 
 
-def ring(job: Job) -> bool:
-    """Send the job's message. A broker that is away is logged, never raised: the sweep rings.
+def ring(job: Job, after: timedelta = timedelta()) -> bool:
+    """Send the job's message, to be heard after so long; a worker holds it until then.
+
+    A broker that is away is logged, never raised: the sweep rings.
 
     After a failure nothing is sent for 5 s, so that a frozen Redis costs the requests of
     those seconds one time-out and not one each.
@@ -43,6 +46,7 @@ def ring(job: Job) -> bool:
             current_app.send_task(
                 job.task,
                 args=[str(job.pk)],
+                countdown=after.total_seconds() or None,
                 producer=producer,
                 ignore_result=True,  # else the result backend is subscribed to, and waited for
                 # Once more at once: a kept connection may be one that Redis has closed.

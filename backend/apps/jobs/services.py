@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from apps.jobs.broker import ring
 from apps.jobs.errors import LeaseLost
 from apps.jobs.models import FIRST_RING_AGAIN, CurrentRelease, Job
+from config.celery import SWEEP_SECONDS
 from config.logs import current
 
 logger = logging.getLogger(__name__)
@@ -155,6 +156,21 @@ def _postpone(job: Job, pause: timedelta, **values: object) -> None:
         **values,
     )
     job.status = Job.Status.PENDING
+    _ring_in_time(job, pause)
+
+
+def _ring_in_time(job: Job, pause: timedelta) -> None:
+    """The sweep comes by only now and then: what is due sooner gets a ring of its own."""
+    if pause.total_seconds() < SWEEP_SECONDS:
+        transaction.on_commit(lambda: ring(job, after=pause), robust=True)
+
+
+def bring_job_forward(*, job: Job, after: timedelta = timedelta()) -> None:
+    """Have a job that waits for longer looked at after so long."""
+    due = Now() + after
+    waits = _row(job).filter(status=Job.Status.PENDING, run_after__gt=due)
+    if waits.update(run_after=due, ring_after=due):
+        _ring_in_time(job, after)
 
 
 def _row(job: Job) -> QuerySet[Job]:

@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "apps.jobs",
     "apps.accounts",
+    "apps.messaging",
     "apps.nutrition",
     "apps.billing",
     "apps.ai",
@@ -130,6 +131,11 @@ LOG_LEVEL = env.string("LOG_LEVEL")
 LOGGING = logging_config(level=LOG_LEVEL, json=True, release=RELEASE)
 
 TELEGRAM_BOT_TOKEN = env.string("TELEGRAM_BOT_TOKEN") if env.given("TELEGRAM_BOT_TOKEN") else ""
+TELEGRAM_API_URL = env.string("TELEGRAM_API_URL").rstrip("/")
+TELEGRAM_BOT_API_SECRET = (
+    env.string("TELEGRAM_BOT_API_SECRET") if env.given("TELEGRAM_BOT_API_SECRET") else ""
+)
+ADMIN_CHAT_IDS = [int(chat_id) for chat_id in env.strings("ADMIN_CHAT_IDS")]
 TELEGRAM_LOGIN_MAX_AGE = 3600
 PROXY_NETWORKS = env.strings("PROXY_NETWORKS")
 # So many at once, and as many again within so many seconds (apps.accounts.limits). Logins are

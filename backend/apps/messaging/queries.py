@@ -1,0 +1,31 @@
+"""What reads messages: who is ahead of whom in a chat."""
+
+from datetime import timedelta
+
+from django.db.models import DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models.functions import Now
+
+from apps.messaging.models import Message
+
+
+def wait_for_earlier(message: Message) -> timedelta | None:
+    """How long until the first message of the chat may go; None where this one is the first."""
+    left = ExpressionWrapper(F("run_after") - Now(), DurationField())
+    waits: timedelta | None = (
+        _open_of_chat(message)
+        .filter(number__lt=message.number)
+        .order_by("number")
+        .values_list(left, flat=True)
+        .first()
+    )
+    return waits
+
+
+def next_message(message: Message) -> Message | None:
+    """The one that is the first of its chat once this one is done."""
+    behind = _open_of_chat(message).filter(number__gt=message.number)
+    return behind.order_by("number").first()
+
+
+def _open_of_chat(message: Message) -> QuerySet[Message]:
+    return Message.objects.filter(chat_id=message.chat_id, status__in=Message.OPEN)
