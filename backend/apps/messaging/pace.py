@@ -111,9 +111,12 @@ def _chat(chat_id: int) -> str:
 
 def _run(script: str, keys: list[str], *arguments: int) -> Any:
     """What the script returns, or None where Redis is away: then what is held just ends."""
+    if broker.is_silent():
+        return None
     try:
         return _registered(script)(keys=keys, args=arguments)
     except redis.RedisError:
+        broker.fall_silent()
         return None
 
 

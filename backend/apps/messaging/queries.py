@@ -1,11 +1,13 @@
-"""What reads messages: who is ahead of whom in a chat."""
+"""What reads messages: who is ahead of whom in a chat, and what was told to somebody."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import DurationField, ExpressionWrapper, F, QuerySet
 from django.db.models.functions import Now
 
-from apps.messaging.models import Message
+from apps.accounts.models import User
+from apps.messaging.models import ClosedChat, Message
 
 
 def wait_for_earlier(message: Message) -> timedelta | None:
@@ -29,3 +31,13 @@ def next_message(message: Message) -> Message | None:
 
 def _open_of_chat(message: Message) -> QuerySet[Message]:
     return Message.objects.filter(chat_id=message.chat_id, status__in=Message.OPEN)
+
+
+def export_messages(user: User) -> dict[str, Any]:
+    """What the user was told and is still kept, and whether they closed their chat."""
+    told = Message.objects.filter(user=user).order_by("number")
+    closed = ClosedChat.objects.filter(chat_id=user.telegram_id or 0).first()
+    return {
+        "closed_at": closed and closed.closed_at,
+        "messages": list(told.values("text", "created_at", "finished_at", "status")),
+    }

@@ -194,3 +194,9 @@ def _go_on(message: Message, **values: object) -> None:
     behind = next_message(message)
     if behind is not None:
         bring_job_forward(job=behind, after=timedelta(milliseconds=pace.CHAT_MS))
+
+
+def erase_messages(user: User) -> None:
+    """Forget what the user was told, and what never reached them."""
+    Message.objects.filter(user=user).delete()
+    open_chat(user=user)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.accounts.models import User
+from apps.accounts.personal_data import registered
 from apps.messaging.models import ClosedChat, Message
 from apps.messaging.services import (
     ActionButton,
@@ -136,6 +137,22 @@ def test_parts_fit_and_lose_nothing_but_space(text: str, limit: int) -> None:
 )
 def test_what_telegram_counts_as_two_is_counted_so(text: str, parts: list[int]) -> None:
     assert [units(part) for part in split_text(text)] == parts
+
+
+def test_what_was_said_is_exported_and_erased_with_its_reader(user: User) -> None:
+    (data,) = [part for part in registered() if part.name == "messages"]
+    other = make_user()
+    for reader in (user, other):
+        send_message(user=reader, text=f"soup of {reader.pk}")
+        ClosedChat.objects.create(chat_id=reader.telegram_id, reason="blocked")
+    told = data.export(user)
+    assert [message["text"] for message in told["messages"]] == [f"soup of {user.pk}"]
+    assert told["closed_at"]
+    data.erase(user)
+    data.erase(user)
+    assert data.export(user) == {"closed_at": None, "messages": []}
+    assert len(data.export(other)["messages"]) == 1
+    assert ClosedChat.objects.get().chat_id == other.telegram_id
 
 
 def test_administrators_are_told_in_english_and_the_log_too(
