@@ -10,8 +10,9 @@ from ninja import NinjaAPI
 from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
-from apps.accounts.api import development_router
-from apps.accounts.api import router as accounts
+from apps.accounts.api.auth import development_router
+from apps.accounts.api.auth import router as auth
+from apps.accounts.api.profile import router as profile
 from apps.accounts.limits import SAFE_METHODS, write_limit
 from apps.ai.api import router as ai
 from apps.nutrition.api import router as nutrition
@@ -58,9 +59,10 @@ api = Api(
     parser=problems.JsonParser(),
 )
 problems.install(api)
-api.add_router("/auth", accounts, tags=["accounts"])
+api.add_router("/auth", auth, tags=["accounts"])
 if settings.DEVELOPMENT_LOGIN:
     api.add_router("/auth", development_router, tags=["development"])
+api.add_router("/profile", profile, tags=["accounts"])
 api.add_router("/recognitions", ai, tags=["recognitions"])
 api.add_router("/diary", nutrition, tags=["diary"])
 api.add_router("/health", operations, tags=["operations"])

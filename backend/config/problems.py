@@ -65,6 +65,29 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return problem_response(Problem(500, "internal_error", _("Something went wrong on our side")))
 
 
+def _message(error: dict[str, Any]) -> str:
+    """What is wrong with a field, in the reader's language where it is something usual."""
+    usual = {
+        "missing": _("Is missing"),
+        "extra_forbidden": _("Is not known here"),
+        "greater_than": _("Takes more than {gt}"),
+        "greater_than_equal": _("Takes at least {ge}"),
+        "less_than": _("Takes less than {lt}"),
+        "less_than_equal": _("Takes at most {le}"),
+        "string_too_short": _("Takes at least {min_length} characters"),
+        "string_too_long": _("Takes at most {max_length} characters"),
+        "decimal_max_places": _("Takes at most {decimal_places} decimal places"),
+        "literal_error": _("Takes {expected}"),
+        "enum": _("Takes {expected}"),
+    }
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":
+        return str(context["error"])
+    if error["type"] in usual:
+        return usual[error["type"]].format(**context)
+    return str(error["msg"])
+
+
 class JsonParser(Parser):
     """Reads a body only if it says that it is JSON."""
 
@@ -87,7 +110,7 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(ValidationError)
     def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         fields = [
-            {"field": ".".join(str(part) for part in item["loc"][1:]), "message": item["msg"]}
+            {"field": ".".join(str(part) for part in item["loc"][1:]), "message": _message(item)}
             for item in error.errors
         ]
         title = _("The request is not valid")

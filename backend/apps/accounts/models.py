@@ -14,8 +14,30 @@ class UserManager(BaseUserManager["User"]):
         return user
 
 
+class Sex(models.TextChoices):
+    MALE = "male"
+    FEMALE = "female"
+
+
+class Activity(models.TextChoices):
+    SEDENTARY = "sedentary"
+    LIGHT = "light"
+    MODERATE = "moderate"
+    ACTIVE = "active"
+    VERY_ACTIVE = "very_active"
+
+
+class Goal(models.TextChoices):
+    LOSE = "lose"
+    KEEP = "keep"
+    GAIN = "gain"
+
+
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person. Eaters have a `telegram_id`, staff a `username`; somebody may have both."""
+    """A person. Eaters have a `telegram_id`, staff a `username`; somebody may have both.
+
+    What their body is like is theirs to say or not; their weight has a table of its own.
+    """
 
     # Telegram's ids have up to 52 bits.
     telegram_id = models.BigIntegerField(unique=True, null=True)
@@ -25,6 +47,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         max_length=2, choices=[("ru", "Русский"), ("en", "English")], default="ru"
     )
     time_zone = models.CharField(max_length=64, default="Europe/Moscow")
+    sex = models.CharField(max_length=6, choices=Sex, blank=True, default="", db_default="")
+    birth_year = models.PositiveSmallIntegerField(null=True)
+    height_cm = models.DecimalField(max_digits=4, decimal_places=1, null=True)
+    activity = models.CharField(
+        max_length=16, choices=Activity, default=Activity.SEDENTARY, db_default=Activity.SEDENTARY
+    )
+    goal = models.CharField(max_length=4, choices=Goal, default=Goal.KEEP, db_default=Goal.KEEP)
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -36,3 +65,17 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.username or f"telegram:{self.telegram_id}"
+
+
+class Weight(models.Model):
+    """What a person weighed on a day of their calendar; the latest word on a day is kept."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="weights")
+    date = models.DateField()
+    kg = models.DecimalField(max_digits=5, decimal_places=2)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "date"], name="one_weight_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.date}: {self.kg} kg"

@@ -1,12 +1,32 @@
-"""What changes people: they appear when they first log in."""
+"""What changes people: they appear when they first log in, and say what they are like."""
 
-from zoneinfo import available_timezones
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts.models import User, Weight
 
 LANGUAGES = ("ru", "en")
+
+BODY = frozenset({"sex", "birth_year", "height_cm", "activity", "goal"})
+"""Fields that what a person needs depends on, as it does on their weight."""
+
+OnChange = Callable[[User, date], None]
+
+_to_be_told: list[OnChange] = []
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """The names of the zones there are, read from the disk once."""
+    return frozenset(available_timezones())
 
 
 def get_or_create_user(
@@ -21,10 +41,66 @@ def get_or_create_user(
         defaults={
             "first_name": first_name[:255],
             "language": language if language in LANGUAGES else "ru",
-            "time_zone": time_zone if time_zone in available_timezones() else settings.TIME_ZONE,
+            "time_zone": time_zone if time_zone in time_zones() else settings.TIME_ZONE,
         },
     )
     if not created and first_name and user.first_name != first_name[:255]:
         user.first_name = first_name[:255]
         user.save(update_fields=["first_name"])
     return user
+
+
+def on_profile_change(callback: OnChange) -> None:
+    """Have `callback(user, since)` called in the transaction that changes a body or a weight.
+
+    `since` is the first day, by the person's calendar, for which something is different now.
+    """
+    _to_be_told.append(callback)
+
+
+def today_of(user: User) -> date:
+    """The date by the person's own calendar."""
+    return timezone.now().astimezone(ZoneInfo(user.time_zone)).date()
+
+
+def update_profile(*, user: User, changes: Mapping[str, Any]) -> User:
+    """Set these fields of the profile; the others stay as they are."""
+    with transaction.atomic():
+        locked = _lock(user)
+        changed = {name for name, value in changes.items() if getattr(locked, name) != value}
+        for name in changed:
+            setattr(locked, name, changes[name])
+        if changed:
+            locked.save(update_fields=changed)
+        if changed & BODY:
+            _tell(locked, today_of(locked))
+    return locked
+
+
+def set_weight(*, user: User, day: date, kg: Decimal) -> Weight:
+    """What the person weighed on that day, whatever was said of it before."""
+    with transaction.atomic():
+        locked = _lock(user)
+        weight, _ = Weight.objects.update_or_create(user=locked, date=day, defaults={"kg": kg})
+        _tell(locked, day)
+    return weight
+
+
+def remove_weight(*, user: User, day: date) -> bool:
+    """Forget what the person weighed on that day. False where nothing was known of it."""
+    with transaction.atomic():
+        locked = _lock(user)
+        removed, _ = Weight.objects.filter(user=locked, date=day).delete()
+        if removed:
+            _tell(locked, day)
+    return bool(removed)
+
+
+def _lock(user: User) -> User:
+    """One change of a person at a time: who is told sees all that came before it."""
+    return User.objects.select_for_update().get(pk=user.pk)
+
+
+def _tell(user: User, since: date) -> None:
+    for callback in _to_be_told:
+        callback(user, since)

@@ -1,17 +1,12 @@
 """Shapes that speak of food, for this app's API and those above it."""
 
 from datetime import date, datetime
-from decimal import Decimal
-from typing import Annotated
 
 from ninja import Schema
-from pydantic import PlainSerializer
 
 from apps.nutrition.models import Meal
 from apps.nutrition.queries import Day, sum_nutrients
-
-# Sums are made in Decimal; two places survive a double unharmed, and clients want numbers.
-Amount = Annotated[Decimal, PlainSerializer(float, return_type=float)]
+from config.schemas import Amount
 
 
 class NutrientsOut(Schema):

@@ -15,6 +15,11 @@ from tests.http import client_of, make_user
 PREFIX = "/api/v1"
 ROUTES = {
     ("POST", "/auth/telegram"),
+    ("GET", "/profile"),
+    ("PATCH", "/profile"),
+    ("GET", "/profile/weights"),
+    ("PUT", "/profile/weights/{date}"),
+    ("DELETE", "/profile/weights/{date}"),
     ("POST", "/recognitions"),
     ("GET", "/recognitions/{recognition_id}"),
     ("POST", "/recognitions/{recognition_id}/accept"),
@@ -23,7 +28,7 @@ ROUTES = {
 }
 OPEN = {("POST", "/auth/telegram"), ("GET", "/health/")}
 FRAMEWORK = {"openapi-json", "openapi-view", "api-root"}
-NO_BODY = {304}
+NO_BODY = {204, 304}
 
 
 @pytest.fixture
@@ -92,15 +97,23 @@ JSON = {"content_type": "application/json"}
 ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     *(
         (route, status, {"data": data, "content_type": kind})
-        for route in (("POST", "/auth/telegram"), ("POST", "/recognitions"))
+        for route in (
+            ("POST", "/auth/telegram"),
+            ("PATCH", "/profile"),
+            ("PUT", "/profile/weights/{date}"),
+            ("POST", "/recognitions"),
+        )
         for status, data, kind in [
             (400, "{", "application/json"),
             (413, "x" * 3_000_000, "application/json"),
             (415, "{}", "text/plain"),
-            (422, "{}", "application/json"),
+            (422, "[]", "application/json"),
         ]
     ),
     (("POST", "/auth/telegram"), 401, {"data": '{"init_data": ""}', **JSON}),
+    (("GET", "/profile/weights"), 422, {"query_params": {"first": "today"}}),
+    (("DELETE", "/profile/weights/{date}"), 404, {}),
+    (("DELETE", "/profile/weights/{date}"), 422, {}),
     (("GET", "/recognitions/{recognition_id}"), 404, {}),
     (("POST", "/recognitions/{recognition_id}/accept"), 404, {}),
     (("POST", "/recognitions/{recognition_id}/accept"), 409, {}),
@@ -114,7 +127,8 @@ def path_of(template: str, client: Client, status: int) -> str:
     if status == 409:
         asked = client.post(f"{PREFIX}/recognitions", {"text": "рис"}, "application/json")
         known = asked.json()["id"]
-    return PREFIX + template.format(recognition_id=known, date="today")
+    day = "2026-01-01" if status == 404 else "today"
+    return PREFIX + template.format(recognition_id=known, date=day)
 
 
 @pytest.mark.django_db
