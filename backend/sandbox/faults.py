@@ -10,6 +10,8 @@ from sandbox.service import Ending, FaultKind, Parameter, Refused, Reply, Servic
 
 LONGEST_WAIT = 120
 TIMES = number(1, 1000, whole=True)
+HEARD = {"heard": Parameter("true or false", lambda value: isinstance(value, bool))}
+"""Of kinds that leave nothing of the answer: whether the deed was done all the same."""
 
 
 def _latency(reply: Reply, parameters: Mapping[str, Any]) -> Reply:
@@ -46,7 +48,8 @@ def _status_kind(service: Service) -> FaultKind:
 
     return FaultKind(
         apply,
-        {
+        HEARD
+        | {
             "status": number(400, 599, whole=True, required=True),
             "retry_after": Parameter("whole seconds or an HTTP date", _is_header_value),
             "html": Parameter("a page to answer with", lambda value: isinstance(value, str)),
@@ -59,8 +62,8 @@ def kinds_of(service: Service) -> dict[str, FaultKind]:
     """What may be ordered of a service: the common kinds and its own."""
     return {
         "latency": FaultKind(_latency, {"seconds": number(0, LONGEST_WAIT, required=True)}),
-        "timeout": FaultKind(_timeout),
-        "reset": FaultKind(_reset),
+        "timeout": FaultKind(_timeout, HEARD),
+        "reset": FaultKind(_reset, HEARD),
         "status": _status_kind(service),
         **service.faults,
     }
@@ -107,9 +110,12 @@ class FaultBook:
             return order
 
     def apply(self, order: Order, reply: Reply) -> Reply:
-        return self.kind_of(order).apply(reply, order.parameters)
+        return self._kind_of(order).apply(reply, order.parameters)
 
-    def kind_of(self, order: Order) -> FaultKind:
+    def is_heard(self, order: Order) -> bool:
+        return bool(order.parameters.get("heard", self._kind_of(order).heard))
+
+    def _kind_of(self, order: Order) -> FaultKind:
         return self._kinds[order.service][order.kind]
 
     def orders(self) -> list[dict[str, Any]]:

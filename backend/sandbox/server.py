@@ -11,30 +11,31 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from urllib.parse import parse_qsl, urlsplit
 
-from sandbox import effects, openrouter, telegram
-from sandbox.control import build_control
-from sandbox.faults import FaultBook
-from sandbox.journal import Journal
-from sandbox.service import Ending, Reply, Request, Service
+from sandbox.service import Ending, Reply, Request
+from sandbox.world import World
 
-BUILDERS = (openrouter.build_service, telegram.build_service, effects.build_service)
 LARGEST_BODY = 32 * 1024 * 1024
 
 
+def content_of(reply: Reply) -> tuple[str, bytes]:
+    """Media type and body of the answer."""
+    if reply.html is not None:
+        return "text/html; charset=utf-8", reply.html.encode()
+    if reply.content is not None:
+        return "application/octet-stream", reply.content
+    body = b"" if reply.body is None else json.dumps(reply.body, ensure_ascii=False).encode()
+    return "application/json", body
+
+
 class Sandbox(ThreadingHTTPServer):
-    """Listens once built; `serve_forever` answers. Each has its own log, faults and services."""
+    """Listens once built; `serve_forever` answers, for a world of its own."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__((host, port), Handler)
-        self.journal = Journal()
-        self.services = tuple(build() for build in BUILDERS)
-        self.faults = FaultBook(self.services)
-        self.control = build_control(
-            services=self.services, journal=self.journal, faults=self.faults
-        )
+        self.world = World()
 
     @property
     def url(self) -> str:
@@ -43,9 +44,6 @@ class Sandbox(ThreadingHTTPServer):
     def server_bind(self) -> None:
         # HTTPServer asks the DNS for our name here, and may wait long for the answer.
         TCPServer.server_bind(self)
-
-    def service_of(self, path: str) -> Service | None:
-        return next((service for service in self.services if service.owns(path)), None)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,32 +64,15 @@ class Handler(BaseHTTPRequestHandler):
         request = self._read_request()
         if request is None:
             return
-        if self.server.control.owns(request.path):
-            self._send(self.server.control.handle(request))
-            return
-        service = self.server.service_of(request.path)
-        if service is None:
-            self._send(Reply(status=404, body={"error": f"no service at {request.path}"}))
-            return
-        if service.is_aside(request.path):
-            self._send(service.handle(request))
-            return
-        order = self.server.faults.take(service.name)
-        entry = self.server.journal.record(
-            service=service.name, request=request, fault=order.kind if order else None
-        )
-        heard = order is None or self.server.faults.kind_of(order).heard
-        reply = service.handle(request) if heard else Reply()
-        if order:
-            reply = self.server.faults.apply(order, reply)
+        exchange = self.server.world.answer(request)
+        reply = exchange.reply
         client_left = self._wait(reply.delay)
         if client_left or reply.ending is Ending.SILENCE:
             self.close_connection = True
         elif reply.ending is Ending.RESET:
             self._reset()
         else:
-            # Before it is sent: who has the answer may read the log at once.
-            entry.status = reply.status
+            exchange.answered()
             self._send(reply)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
@@ -115,13 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _send(self, reply: Reply) -> None:
-        content_type, body = "application/json", b""
-        if reply.html is not None:
-            content_type, body = "text/html; charset=utf-8", reply.html.encode()
-        elif reply.content is not None:
-            content_type, body = "application/octet-stream", reply.content
-        elif reply.body is not None:
-            body = json.dumps(reply.body, ensure_ascii=False).encode()
+        content_type, body = content_of(reply)
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
@@ -129,6 +104,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if reply.ending is Ending.CUT_OFF:
+            self.close_connection = True
+            body = body[: len(body) // 2]
         self.wfile.write(body)
 
     def _wait(self, seconds: float) -> bool:

@@ -41,6 +41,7 @@ class Request:
 
 class Ending(Enum):
     ANSWER = "answer"
+    CUT_OFF = "cut_off"
     SILENCE = "silence"
     RESET = "reset"
 
@@ -109,7 +110,7 @@ def plain_error(status: int, message: str) -> Any:
 class Service:
     """Everything below `/{name}/`, or below a `prefix` of its own.
 
-    `asides`, below `/{name}/_`, are for tests and people: never logged, and spared by faults.
+    `asides` are for tests and people: never logged, and spared by faults.
     """
 
     name: str
@@ -123,7 +124,8 @@ class Service:
         return path.startswith(self.prefix or f"/{self.name}/")
 
     def is_aside(self, path: str) -> bool:
-        return path.startswith(f"/{self.name}/_")
+        rest = path.removeprefix(f"/{self.name}")
+        return any(re.fullmatch(aside.pattern, rest) for aside in self.asides)
 
     def handle(self, request: Request) -> Reply:
         """Answer by the route that matches; never raises Refused."""
