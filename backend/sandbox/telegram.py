@@ -36,6 +36,7 @@ def build_service() -> Service:
         ),
         asides=(
             Route("GET", "/_sent", bot.show_sent),
+            Route("DELETE", "/_sent", bot.forget_sent),
             Route("POST", "/_files", bot.keep_file),
             Route("POST", "/_updates", bot.post_update),
         ),
@@ -110,6 +111,11 @@ class Bot:
             }
         )
 
+    def forget_sent(self, request: Request) -> Reply:
+        with self._lock:
+            self._sent.clear()
+        return Reply(status=204)
+
     def keep_file(self, request: Request) -> Reply:
         """A photo as an update would name it: the body's bytes under ids made from them."""
         digest = hashlib.sha256(request.body).hexdigest()[:24]
@@ -121,9 +127,9 @@ class Bot:
 
     def post_update(self, request: Request) -> Reply:
         """Tell the webhook; what it answered is shown. An update without an id gets one."""
-        update = {"update_id": next(self._update_ids), **request.json()}
         if not self._webhook["url"]:
             raise Refused(409, "no webhook is set")
+        update = {"update_id": next(self._update_ids), **request.json()}
         headers = {}
         if secret := self._webhook.get("secret_token"):
             headers["X-Telegram-Bot-Api-Secret-Token"] = secret
