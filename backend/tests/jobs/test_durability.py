@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 import redis
@@ -113,6 +114,16 @@ def test_a_worker_that_slept_through_its_lease_changes_nothing(
     errand.refresh_from_db()
     assert (errand.status, errand.attempts, errand.result) == ("done", 2, "attempt 2")
     assert errand.finished_at == finished
+
+
+def test_a_short_pause_ends_by_itself(start_worker: StartWorker, sandbox: str) -> None:
+    """Nobody sweeps here: who puts a job off for less than a sweep has it rung for in time."""
+    start_worker()
+    order = {"service": "effects", "kind": "status", "status": 503}
+    assert httpx.post(f"{sandbox}/_faults", json=order, timeout=10).status_code == 201
+    (errand,) = submit()
+    wait_for(lambda: done() == 1, "done at the second attempt")
+    assert executions(sandbox) == {str(errand.pk): 2}
 
 
 def test_a_broker_that_is_down_at_creation_costs_nothing(

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from apps.jobs.errors import LeaseLost, NotYet, Permanent, Temporary
 from apps.jobs.models import CurrentRelease, Job
 from apps.jobs.services import (
+    bring_job_forward,
     claim_job,
     dismiss_dead_letter,
     fail_job,
@@ -127,6 +128,20 @@ def test_handing_back_costs_no_attempt_but_still_fences() -> None:
         Errand.objects.update(run_after=Now())
         run_job(Errand, str(errand.pk), raising(Temporary("down")))
     assert stored(errand).status == Job.Status.FAILED
+
+
+def test_a_waiting_job_is_brought_forward_and_never_put_off() -> None:
+    errand = submit_job(job=Errand(run_after=Now() + timedelta(hours=1)))
+    bring_job_forward(job=errand, after=timedelta(minutes=1))
+    sooner = stored(errand)
+    assert sooner.run_after - errand.created_at < timedelta(minutes=2)
+    bring_job_forward(job=errand, after=timedelta(minutes=5))
+    assert stored(errand).run_after == sooner.run_after
+    bring_job_forward(job=errand)
+    assert claim_job(model=Errand, pk=errand.pk) is not None
+    before = Errand.objects.values().get(pk=errand.pk)
+    bring_job_forward(job=errand)
+    assert Errand.objects.values().get(pk=errand.pk) == before, "it is being done"
 
 
 def test_a_bug_is_tried_again_and_kept_as_its_name() -> None:
