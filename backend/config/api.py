@@ -14,6 +14,7 @@ from apps.accounts.api.auth import development_router
 from apps.accounts.api.auth import router as auth
 from apps.accounts.api.profile import router as profile
 from apps.accounts.limits import SAFE_METHODS, write_limit
+from apps.accounts.tokens import logged_in
 from apps.ai.api import router as ai
 from apps.nutrition.api import router as nutrition
 from apps.operations.api import router as operations
@@ -51,6 +52,7 @@ TOO_MANY_REQUESTS = {
 
 api = Api(
     docs=LocalSwagger(),
+    auth=logged_in,
     throttle=write_limit,
     title="EatFit24",
     version="1",

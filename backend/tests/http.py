@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from apps.accounts.models import User
+    from apps.accounts.tokens import Tokens
 
 T = TypeVar("T")
 
@@ -39,13 +40,19 @@ def make_user(**fields: Any) -> User:
     return user
 
 
+def log_in(user: User) -> Tokens:
+    """What a new login of the user gets."""
+    from apps.accounts.services import open_session
+    from apps.accounts.tokens import issue_tokens
+
+    return issue_tokens(open_session(user=user))
+
+
 def client_of(user: User) -> Client:
     """A client that is logged in as the user."""
     from django.test import Client
 
-    from apps.accounts.tokens import issue_access_token
-
-    return Client(headers={"Authorization": f"Bearer {issue_access_token(user)}"})
+    return Client(headers={"Authorization": f"Bearer {log_in(user).access}"})
 
 
 @pytest.fixture

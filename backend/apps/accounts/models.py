@@ -1,9 +1,11 @@
 """Who: people known by their Telegram id, and staff with a password."""
 
+import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
+from django.db.models.functions import Now
 
 
 class UserManager(BaseUserManager["User"]):
@@ -65,6 +67,24 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.username or f"telegram:{self.telegram_id}"
+
+
+class Session(models.Model):
+    """A login. What was issued for it is believed while this row is there."""
+
+    # Random, so that a restored database never gives an old token another's row.
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
+    # How often it was refreshed: only the newest refresh token has this number.
+    turn = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    refreshed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["refreshed_at"], name="session_refreshed_at")]
+
+    def __str__(self) -> str:
+        return f"session {self.pk}"
 
 
 class Weight(models.Model):

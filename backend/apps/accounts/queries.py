@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from apps.accounts.models import User, Weight
 
@@ -15,3 +16,25 @@ def weight_on(*, user: User, day: date) -> Decimal | None:
 def weights_between(*, user: User, first: date, last: date) -> list[Weight]:
     """The person's weights of these days, both included, in their order. One query."""
     return list(Weight.objects.filter(user=user, date__range=(first, last)).order_by("date"))
+
+
+def export_profile(user: User) -> dict[str, Any]:
+    """All that this app keeps about the person, but for what proves who they are."""
+    fields = (
+        "telegram_id",
+        "username",
+        "first_name",
+        "language",
+        "time_zone",
+        "sex",
+        "birth_year",
+        "height_cm",
+        "activity",
+        "goal",
+        "created_at",
+    )
+    return {
+        **{name: getattr(user, name) for name in fields},
+        "weights": list(user.weights.order_by("date").values("date", "kg")),
+        "logins": list(user.sessions.order_by("created_at").values("created_at", "refreshed_at")),
+    }

@@ -1,17 +1,22 @@
-"""What changes people: they appear when they first log in, and say what they are like."""
+"""What changes people: they log in for a while, and say what they are like."""
 
+import logging
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.accounts.models import User, Weight
+from apps.accounts.models import Session, User, Weight
+
+logger = logging.getLogger(__name__)
 
 LANGUAGES = ("ru", "en")
 
@@ -48,6 +53,47 @@ def get_or_create_user(
         user.first_name = first_name[:255]
         user.save(update_fields=["first_name"])
     return user
+
+
+def open_session(*, user: User) -> Session:
+    """A login of the user."""
+    return Session.objects.create(user=user)
+
+
+def refresh_session(*, pk: UUID, turn: int) -> Session | None:
+    """Prolong a login that was refreshed `turn` times; None where it is over.
+
+    A refresh token is good for once. One that comes again was stolen, or its answer lost: which
+    of the two holders is the thief nobody can tell, so the login is over for both.
+    """
+    with transaction.atomic():
+        session = (
+            Session.objects.select_for_update(of=("self",))
+            .filter(pk=pk, user__is_active=True)
+            .select_related("user")
+            .first()
+        )
+        if session is None:
+            return None
+        if session.turn != turn:
+            session.delete()
+            logger.warning("refresh token used again", extra={"user_id": str(session.user_id)})
+            return None
+        session.turn += 1
+        Session.objects.filter(pk=pk).update(turn=session.turn, refreshed_at=Now())
+    return session
+
+
+def close_session(*, pk: UUID) -> None:
+    """End a login: what was issued for it is void."""
+    Session.objects.filter(pk=pk).delete()
+
+
+def remove_old_sessions() -> None:
+    """Forget logins whose every token has expired."""
+    lifetime = timedelta(seconds=settings.REFRESH_TOKEN_LIFETIME)
+    removed, _ = Session.objects.filter(refreshed_at__lt=Now() - lifetime).delete()
+    logger.info("old sessions removed", extra={"removed": removed})
 
 
 def on_profile_change(callback: OnChange) -> None:
@@ -104,3 +150,9 @@ def _lock(user: User) -> User:
 def _tell(user: User, since: date) -> None:
     for callback in _to_be_told:
         callback(user, since)
+
+
+def erase_profile(user: User) -> None:
+    """Forget what the person's row does not take with it."""
+    Weight.objects.filter(user=user).delete()
+    Session.objects.filter(user=user).delete()

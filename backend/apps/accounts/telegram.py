@@ -11,6 +11,7 @@ from django.conf import settings
 from init_data_py.errors import InitDataError
 
 CLOCK_SKEW = timedelta(seconds=60)
+INIT_DATA_LENGTH = 8192
 
 
 class LoginRefused(Exception):
@@ -31,6 +32,8 @@ def read_init_data(init_data: str) -> TelegramUser:
     """
     if not settings.TELEGRAM_BOT_TOKEN:
         raise LoginRefused("no bot token is configured")
+    if len(init_data) > INIT_DATA_LENGTH:
+        raise LoginRefused("too long")
     try:
         data = init_data_py.validate_by_hash(
             init_data,

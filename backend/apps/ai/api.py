@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from ninja import Router, Schema, Status
 from pydantic import AfterValidator, StringConstraints
 
-from apps.accounts.tokens import bearer, user_of
+from apps.accounts.tokens import user_of
 from apps.ai.models import TEXT_LIMIT, Recognition
 from apps.ai.services import NotAcceptable, accept_recognition, request_recognition
 from apps.nutrition.schemas import MealOut, PortionOut
 from config.problems import BODY_PROBLEMS, Problem, ProblemOut
 
-router = Router(auth=bearer)
+router = Router()
 
 RETRY_AFTER_SECONDS = 1
 

@@ -5,13 +5,13 @@ from typing import Annotated
 from django.http import HttpRequest
 from ninja import Path, Router
 
-from apps.accounts.tokens import bearer, user_of
+from apps.accounts.tokens import user_of
 from apps.nutrition.queries import get_day
 from apps.nutrition.schemas import DayOut
 from config.problems import ProblemOut
 from config.schemas import EARLIEST, LATEST, CalendarDate
 
-router = Router(auth=bearer)
+router = Router()
 
 DiaryDate = Annotated[CalendarDate, Path(ge=EARLIEST, le=LATEST, description="YYYY-MM-DD")]
 

@@ -141,7 +141,8 @@ PROXY_NETWORKS = env.strings("PROXY_NETWORKS")
 # So many at once, and as many again within so many seconds (apps.accounts.limits). Logins are
 # counted by address, which a mobile operator gives to many people at a time.
 RATE_LIMITS = {"login": (60, 60), "write": (60, 60)}
-ACCESS_TOKEN_LIFETIME = 24 * 3600
+ACCESS_TOKEN_LIFETIME = 3600
+REFRESH_TOKEN_LIFETIME = 30 * 24 * 3600
 DEVELOPMENT_LOGIN = False
 
 AI_PROVIDER = env.string("AI_PROVIDER")

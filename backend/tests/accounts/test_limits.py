@@ -67,7 +67,7 @@ def test_as_many_as_are_allowed_and_not_one_more_however_they_come() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=30), st.integers(1, 8))
-@hypothesis_settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_has_their_own(order: list[str], allowed: int) -> None:
     limit = Limit(f"test-{uuid4()}", allowed, SLOW)
     served = Counter(who for who in order if take(limit, who) == 0.0)
@@ -149,9 +149,11 @@ def write_routes() -> list[tuple[str, str]]:
 def test_every_route_that_changes_something_is_limited(user: User, route: tuple[str, str]) -> None:
     """Whatever is asked: a limit comes before the question is read."""
     method, template = route
-    client = client_of(user)
     path = re.sub(r"{\w+}", str(uuid4()), template)
-    answers = [client.generic(method, path, "{", content_type="application/json") for _ in range(4)]
+    answers = [
+        client_of(user).generic(method, path, "{", content_type="application/json")
+        for _ in range(4)
+    ]
     if route in UNLIMITED:
         assert 429 not in statuses(answers)
         return
@@ -170,9 +172,7 @@ def test_two_processes_count_together(start_server: StartServer, user: User) -> 
     headers = {"Authorization": client_of(user).defaults["HTTP_AUTHORIZATION"]}
 
     def post() -> httpx.Response:
-        return httpx.post(
-            f"{client.base_url}{WRITE}", json={"text": ""}, headers=headers, trust_env=False
-        )
+        return client.post(WRITE, json={"text": ""}, headers=headers)
 
     started = time.monotonic()
     answers = [a for some in at_once(8, lambda: [post() for _ in range(15)]) for a in some]

@@ -187,10 +187,10 @@ def test_a_day_begins_where_the_person_is(eater: Client) -> None:
 
 
 @given(
-    said=st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(2000, 40000)), max_size=12),
+    said=st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(2000, 40000)), max_size=5),
     asked=st.integers(0, 6),
 )
-@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_known_is_what_was_said_last(
     db: None, said: list[tuple[int, int | None]], asked: int
 ) -> None:

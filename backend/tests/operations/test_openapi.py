@@ -15,6 +15,8 @@ from tests.http import client_of, make_user
 PREFIX = "/api/v1"
 ROUTES = {
     ("POST", "/auth/telegram"),
+    ("POST", "/auth/refresh"),
+    ("POST", "/auth/logout"),
     ("GET", "/profile"),
     ("PATCH", "/profile"),
     ("GET", "/profile/weights"),
@@ -26,7 +28,7 @@ ROUTES = {
     ("GET", "/diary/{date}"),
     ("GET", "/health/"),
 }
-OPEN = {("POST", "/auth/telegram"), ("GET", "/health/")}
+OPEN = {("POST", "/auth/telegram"), ("POST", "/auth/refresh"), ("GET", "/health/")}
 FRAMEWORK = {"openapi-json", "openapi-view", "api-root"}
 NO_BODY = {204, 304}
 
@@ -77,8 +79,11 @@ def test_who_needs_a_token_says_so_and_that_it_may_be_refused(document: dict[str
         assert bool(operation.get("security")) is (route not in OPEN), route
         if route not in OPEN:
             assert 401 in declared(operation), route
-    (scheme,) = document["components"]["securitySchemes"].values()
-    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    schemes = document["components"]["securitySchemes"].values()
+    assert {(scheme["type"], scheme["scheme"]) for scheme in schemes} == {
+        ("http", "bearer"),
+        ("http", "tma"),
+    }
 
 
 def test_every_body_has_a_schema(document: dict[str, Any]) -> None:
@@ -99,6 +104,7 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
         (route, status, {"data": data, "content_type": kind})
         for route in (
             ("POST", "/auth/telegram"),
+            ("POST", "/auth/refresh"),
             ("PATCH", "/profile"),
             ("PUT", "/profile/weights/{date}"),
             ("POST", "/recognitions"),
@@ -111,6 +117,7 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
         ]
     ),
     (("POST", "/auth/telegram"), 401, {"data": '{"init_data": ""}', **JSON}),
+    (("POST", "/auth/refresh"), 401, {"data": '{"refresh_token": ""}', **JSON}),
     (("GET", "/profile/weights"), 422, {"query_params": {"first": "today"}}),
     (("DELETE", "/profile/weights/{date}"), 404, {}),
     (("DELETE", "/profile/weights/{date}"), 422, {}),

@@ -6,8 +6,7 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.accounts.tokens import issue_access_token
-from tests.http import StartServer
+from tests.http import StartServer, log_in
 
 PROBLEM = "application/problem+json"
 
@@ -33,7 +32,7 @@ def test_a_host_that_is_not_ours_is_a_problem(caplog: pytest.LogCaptureFixture) 
 def test_without_a_database_clients_are_told_when_to_come_back(start_server: StartServer) -> None:
     user = User.objects.create(telegram_id=1)
     _, client = start_server(POSTGRES_HOST="/nonexistent")
-    headers: dict[str, Any] = {"Authorization": f"Bearer {issue_access_token(user)}"}
+    headers: dict[str, Any] = {"Authorization": f"Bearer {log_in(user).access}"}
     answer = client.get("/api/v1/diary/2026-01-01", headers=headers)
     assert (answer.status_code, answer.headers["Content-Type"]) == (503, PROBLEM)
     assert answer.json()["code"] == "temporarily_unavailable"

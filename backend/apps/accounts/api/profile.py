@@ -19,11 +19,11 @@ from apps.accounts.services import (
     today_of,
     update_profile,
 )
-from apps.accounts.tokens import bearer, user_of
+from apps.accounts.tokens import user_of
 from config.problems import BODY_PROBLEMS, Problem, ProblemOut
 from config.schemas import EARLIEST, LATEST, Amount, CalendarDate
 
-router = Router(auth=bearer)
+router = Router()
 
 YOUNGEST, OLDEST = 10, 120
 """Years between which the formulas for what somebody needs say something."""

@@ -14,6 +14,8 @@ const language = chooseLanguage();
 const say = (key) => texts[language][key];
 
 let token = stored("token");
+let refreshToken = stored("refresh-token");
+let renewing = null;
 // The API counts a day by the zone that it is told at the first login.
 const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 let day = isoDate(new Date());
@@ -42,9 +44,11 @@ function chooseLanguage() {
   return chosen;
 }
 
-function keepToken(value) {
-  token = value;
-  store("token", value);
+function keepTokens(given = {}) {
+  token = given.access_token ?? "";
+  refreshToken = given.refresh_token ?? "";
+  store("token", token);
+  store("refresh-token", refreshToken);
 }
 
 // ---- The API
@@ -82,16 +86,27 @@ async function read(response) {
 
 async function call(method, path, body) {
   let response = await send(method, path, body);
-  if (response.status === 401 && initData) {
-    await logIn("telegram", { init_data: initData });
+  if (response.status === 401 && (refreshToken || initData)) {
+    // A refresh token is good for once: whoever finds the login expired shares one renewal.
+    renewing ??= renew().finally(() => (renewing = null));
+    await renewing;
     response = await send(method, path, body);
   }
   return { body: await read(response), retryAfter: Number(response.headers.get("Retry-After")) };
 }
 
+async function renew() {
+  if (refreshToken) {
+    const response = await send("POST", "auth/refresh", { refresh_token: refreshToken });
+    if (response.ok) return keepTokens(await read(response));
+    if (response.status !== 401 || !initData) await read(response);
+  }
+  await logIn("telegram", { init_data: initData });
+}
+
 async function logIn(way, proof) {
-  keepToken("");
-  keepToken((await read(await send("POST", `auth/${way}`, { ...proof, time_zone: timeZone }))).access_token);
+  keepTokens();
+  keepTokens(await read(await send("POST", `auth/${way}`, { ...proof, time_zone: timeZone })));
 }
 
 // ---- What is shown
@@ -167,7 +182,7 @@ async function attempt(control, work) {
 }
 
 function leave() {
-  keepToken("");
+  keepTokens();
   show("outside");
 }
 
