@@ -141,9 +141,10 @@ def _production_problems(values: Mapping[str, Value | None]) -> Iterator[Problem
         yield Problem("DEBUG", "'1'", "takes 0 in production")
     if values["DEBUGPY_PORT"] is not None:
         yield Problem("DEBUGPY_PORT", repr(str(values["DEBUGPY_PORT"])), "is unset in production")
-    if not str(values["YOOKASSA_API_URL"]).startswith("https://"):
+    address = values["YOOKASSA_API_URL"]
+    if isinstance(address, str) and not address.startswith("https://"):
         takes = "takes https in production: the secret key travels with every call"
-        yield Problem("YOOKASSA_API_URL", repr(values["YOOKASSA_API_URL"]), takes)
+        yield Problem("YOOKASSA_API_URL", repr(address), takes)
     hosts = values["ALLOWED_HOSTS"]
     if isinstance(hosts, tuple) and any("*" in host for host in hosts):
         yield Problem("ALLOWED_HOSTS", repr(",".join(hosts)), "takes no wildcard in production")
@@ -199,8 +200,8 @@ def _pool_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
 def _shop_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
     pair = ("YOOKASSA_SHOP_ID", "YOOKASSA_SECRET_KEY")
     for name, other in (pair, pair[::-1]):
-        if values[name] is None and values[other] is not None:
-            yield Problem(name, "nothing", f"is required with {other}")
+        if values[name] is not None and values[other] is None:
+            yield Problem(name, "a value", f"takes {other} beside it")
 
 
 def misspelt(environ: Mapping[str, str], *, every: bool) -> Iterator[Problem]:

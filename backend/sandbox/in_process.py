@@ -1,6 +1,10 @@
 """The sandbox without sockets, for tests of thousands of calls: an httpx transport.
 
-Time-outs come at once instead of after their seconds, as the client would see them.
+Time-outs come at once instead of after their seconds, as the client would see them. So that
+notifications need no socket either, hand the provider what takes them:
+
+    till = YooKassa(deliver=lambda body: post_to_our_backend(body).status_code)
+    transport = InProcess(World([lambda: build_service(till)]))
 """
 
 import httpx

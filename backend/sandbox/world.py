@@ -1,12 +1,13 @@
 """The outside world apart from HTTP: which service answers what, by which fault, into which log."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sandbox import effects, openrouter, telegram, yookassa
 from sandbox.control import build_control
 from sandbox.faults import FaultBook
 from sandbox.journal import Entry, Journal
-from sandbox.service import Reply, Request
+from sandbox.service import Reply, Request, Service
 
 BUILDERS = (
     openrouter.build_service,
@@ -32,9 +33,9 @@ class Exchange:
 class World:
     """Each has its own log, faults and services."""
 
-    def __init__(self) -> None:
+    def __init__(self, builders: Iterable[Callable[[], Service]] = BUILDERS) -> None:
         self.journal = Journal()
-        self.services = tuple(build() for build in BUILDERS)
+        self.services = tuple(build() for build in builders)
         self.faults = FaultBook(self.services)
         self.control = build_control(
             services=self.services, journal=self.journal, faults=self.faults

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -20,6 +20,7 @@ from apps.billing.gateway import (
 LONGEST_DETAIL = 300
 
 E = TypeVar("E", bound=Enum)
+T = TypeVar("T")
 
 
 class Unreadable(Exception):
@@ -37,8 +38,8 @@ def read_payment(body: Any) -> ProviderPayment:
         created_at=_time(payment, "created_at"),
         captured_at=_time(payment, "captured_at") if payment.get("captured_at") else None,
         confirmation_url=_text(confirmation, "confirmation_url", absent=""),
-        method=_method(payment.get("payment_method")),
-        cancellation=_cancellation(payment.get("cancellation_details")),
+        method=_part(payment, "payment_method", _method),
+        cancellation=_part(payment, "cancellation_details", _cancellation),
         metadata={
             str(name): str(value)
             for name, value in _mapping(payment.get("metadata") or {}, "metadata").items()
@@ -54,7 +55,7 @@ def read_refund(body: Any) -> ProviderRefund:
         status=_choice(refund, "status", RefundStatus),
         amount=_roubles(refund, "amount"),
         created_at=_time(refund, "created_at"),
-        cancellation=_cancellation(refund.get("cancellation_details")),
+        cancellation=_part(refund, "cancellation_details", _cancellation),
     )
 
 
@@ -82,10 +83,7 @@ def read_error(content: bytes) -> tuple[str, str, str]:
     return code, description, parameter
 
 
-def _method(value: Any) -> PaymentMethod | None:
-    if value is None:
-        return None
-    method = _mapping(value, "payment_method")
+def _method(method: Mapping[str, Any]) -> PaymentMethod:
     return PaymentMethod(
         id=_id(method, "id"),
         type=_text(method, "type"),
@@ -94,11 +92,18 @@ def _method(value: Any) -> PaymentMethod | None:
     )
 
 
-def _cancellation(value: Any) -> Cancellation | None:
-    if value is None:
-        return None
-    details = _mapping(value, "cancellation_details")
+def _cancellation(details: Mapping[str, Any]) -> Cancellation:
     return Cancellation(party=_text(details, "party"), reason=_text(details, "reason"))
+
+
+def _part(of: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+    if of.get(name) is None:
+        return None
+    part = _mapping(of[name], name)
+    try:
+        return read(part)
+    except Unreadable as error:
+        raise Unreadable(f"{name}.{error}") from None
 
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:

@@ -20,5 +20,6 @@ https://yookassa.ru/developers/api
 """
 
 from sandbox.yookassa.service import build_service
+from sandbox.yookassa.till import YooKassa
 
-__all__ = ["build_service"]
+__all__ = ["YooKassa", "build_service"]

@@ -12,6 +12,7 @@ body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding
 main { width: 100%; max-width: 26rem; border: 1px solid var(--line); border-radius: 1rem;
   padding: 1.5rem; }
 p { margin: 0 0 1rem; overflow-wrap: anywhere; }
+main > :last-child { margin-bottom: 0; }
 h1 { font-size: 2.25rem; line-height: 1.2; margin: 0 0 .25rem; font-variant-numeric: tabular-nums; }
 .quiet { font-size: .875rem; opacity: .75; }
 form { display: grid; gap: .5rem; margin: 1rem 0; }
@@ -57,7 +58,7 @@ def show_page(payment: Payment) -> str:
 
 def _choices(payment: Payment) -> str:
     cards = "".join(
-        f'<option value="{number}">{_spaced(number)} {escape(_told(reason) or "pays")}</option>'
+        f'<option value="{number}">{_spaced(number)} · {escape(_told(reason) or "pays")}</option>'
         for number, reason in CARDS.items()
     )
     reasons = "".join(

@@ -105,6 +105,9 @@ def test_whole_numbers_have_a_range(name: str, good: list[str], bad: list[str]) 
         ("GUNICORN_BIND", "8000", "takes an address and a port"),
         ("LOG_LEVEL", "info", "takes one of DEBUG, INFO"),
         ("RELEASE", "v1 beta", "takes a commit or a version"),
+        ("YOOKASSA_SHOP_ID", "shop", "takes the digits"),
+        ("YOOKASSA_API_URL", "https://", "takes an address such as https://api.example/v3"),
+        ("YOOKASSA_API_URL", "https://api.example/v3?a=b", "without a query"),
     ],
 )
 def test_says_what_it_got_and_what_it_takes(name: str, text: str, takes: str) -> None:
@@ -210,7 +213,18 @@ UNSAFE = [
     ("POSTGRES_PASSWORD", "changeme", "a placeholder"),
     ("POSTGRES_PASSWORD", "<password>", "a placeholder"),
     ("POSTGRES_PASSWORD", "xxxx", "a placeholder"),
+    ("YOOKASSA_API_URL", "http://api.example/v3", "https in production"),
 ]
+
+
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_a_shop_has_both_its_id_and_its_key(role: str) -> None:
+    shop = {"YOOKASSA_SHOP_ID": "100500", "YOOKASSA_SECRET_KEY": "live_sound-key"}
+    contract.check({**SOUND, **shop}, role)
+    for name, other in (tuple(shop), tuple(shop)[::-1]):
+        assert refused({**SOUND, name: shop[name]}, role) == {
+            name: f"got a value; takes {other} beside it"
+        }
 
 
 @pytest.mark.parametrize(("name", "text", "says"), UNSAFE)

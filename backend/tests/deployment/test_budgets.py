@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from apps.billing.gateway import CALL_DEADLINE, LISTING_DEADLINE
+from apps.billing.yookassa import CONNECT_SECONDS, READ_SECONDS
 from apps.jobs.models import Job
 from apps.jobs.worker import DATABASE_PATIENCE_SECONDS
 from config.celery import VISIBILITY_TIMEOUT
@@ -15,6 +17,7 @@ from tests.processes import ROOT
 
 SERVICES: dict[str, Any] = load_compose(ROOT / "compose.yml")["services"]
 WORKERS = ("celery-worker", "celery-worker-billing")
+YOOKASSA_GIVES_UP_SECONDS = 30
 UNITS = {"M": 1, "G": 1024}
 
 
@@ -40,6 +43,16 @@ def test_a_job_may_end_before_it_is_killed_and_is_killed_before_another_takes_it
     assert hard_limit.parse("230") == 230 < lease
     with pytest.raises(ValueError, match="230"):
         hard_limit.parse("231")
+
+
+def test_a_job_with_money_may_look_up_and_call_before_it_is_killed() -> None:
+    outside = CALL_DEADLINE + LISTING_DEADLINE
+    # Claiming before and writing down after may each wait for a restarting PostgreSQL, but not
+    # both for long: the job would then be found again by its lease.
+    for service in WORKERS:
+        assert outside.total_seconds() + DATABASE_PATIENCE_SECONDS < stop_grace(service)
+    assert CALL_DEADLINE.total_seconds() > CONNECT_SECONDS + READ_SECONDS
+    assert READ_SECONDS > YOOKASSA_GIVES_UP_SECONDS
 
 
 def test_a_request_ends_from_the_inside_out() -> None:

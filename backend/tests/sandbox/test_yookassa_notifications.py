@@ -2,13 +2,16 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import pytest
 
+from sandbox.in_process import InProcess
+from sandbox.world import World
+from sandbox.yookassa import YooKassa, build_service
 from tests.processes import wait_for
 from tests.sandbox.yookassa import charge, create, direct, ok, paid, refund, saved_method
 
@@ -138,6 +141,25 @@ def test_many_at_once_each_twice_and_shuffled(client: httpx.Client, receiver: Re
     told = [identifier for _, identifier in receiver.names()]
     assert sorted(told) == sorted(made * 2)
     assert told != made * 2
+
+
+def test_without_a_socket() -> None:
+    told: list[str] = []
+
+    def take(body: Mapping[str, Any]) -> int:
+        told.append(body["object"]["id"])
+        return 500 if len(told) == 1 else 200
+
+    till = YooKassa(deliver=take)
+    world = World([lambda: build_service(till)])
+    with httpx.Client(transport=InProcess(world), base_url="http://sandbox") as shop:
+        direct(shop, "_notifications", mode="hold")
+        payment = paid(shop)["id"]
+        assert told == []
+        assert [line["answered"] for line in direct(shop, "_flush")["sent"]] == [500]
+        assert [line["answered"] for line in direct(shop, "_flush")["sent"]] == [200]
+        assert waiting(shop) == 0
+    assert told == [payment, payment]
 
 
 def test_not_at_all(client: httpx.Client, receiver: Receiver) -> None:
