@@ -1,7 +1,9 @@
 """Gunicorn: how many, how long, and what it says. Values come through the contract."""
 
+import gc
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from config.variables import PRODUCTION
 
 MOST_WORKERS = 4
 """Threads serve what waits; more processes than this only take memory."""
+
+STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 MASTER_BYTES, WORKER_BYTES = 120 * 1024**2, 200 * 1024**2
 """Above what was measured under load (docs/RUNTIME.md)."""
@@ -90,6 +94,28 @@ def nworkers_changed(server: Any, new: int, old: int | None) -> None:
             _most,
             "the cap" if _most == MOST_WORKERS else "the container's memory",
         )
+
+
+def block_stops() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def unblock_stops() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def when_ready(server: Any) -> None:
+    """Before the first fork."""
+    # What is loaded by now stays: looking through it for garbage would copy it to each worker.
+    gc.collect()
+    gc.freeze()
+    # Until a worker has handlers of its own, its copy of the master's would swallow a stop, and
+    # the master would wait for it for as long as it waits at all.
+    os.register_at_fork(before=block_stops, after_in_parent=unblock_stops)
+
+
+def post_worker_init(worker: Any) -> None:
+    unblock_stops()
 
 
 def post_fork(server: Any, worker: Any) -> None:

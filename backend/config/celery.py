@@ -5,6 +5,10 @@ without harm (apps.jobs). Everything is configured here and nowhere else, becaus
 settings value named CELERY_TASK_ROUTES would quietly override the routes.
 """
 
+from functools import cached_property
+from logging.config import dictConfig
+from typing import Any
+
 from celery import Celery
 from celery.signals import setup_logging
 from kombu import Exchange, Queue
@@ -23,7 +27,14 @@ everywhere: any worker sweeps the shared index by its own. Above every lease."""
 SWEEP_SECONDS = 5
 TICK_SECONDS = 60
 
-app = Celery("eatfit24")
+
+class Application(Celery):
+    @cached_property
+    def Beat(self) -> Any:  # noqa: N802 (Celery's name)
+        return self.subclass_with_self("apps.jobs.beat:Beat")
+
+
+app = Application("eatfit24")
 app.conf.update(
     broker_url=settings.CELERY_BROKER_URL,
     result_backend=settings.CELERY_RESULT_BACKEND,
@@ -81,25 +92,26 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
     worker_enable_remote_control=True,  # the smoke test asks who consumes what
-    beat_scheduler="apps.jobs.heartbeat:Scheduler",
+    beat_scheduler="apps.jobs.beat:Scheduler",
     beat_max_loop_interval=2,  # beat's heartbeat
     beat_schedule={
         "sweep": {
             "task": "apps.jobs.tasks.sweep",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": SWEEP_SECONDS},
+            "options": {"expires": SWEEP_SECONDS, "ignore_result": True},
         },
         "tick": {
             "task": "apps.jobs.tasks.tick",
             "schedule": TICK_SECONDS,
-            "options": {"expires": TICK_SECONDS},
+            "options": {"expires": TICK_SECONDS, "ignore_result": True},
         },
     },
 )
 app.autodiscover_tasks()
-app.steps["consumer"].add("apps.jobs.heartbeat:WorkerHeartbeat")
+app.steps["consumer"].add("apps.jobs.consumer:WorkerHeartbeat")
 
 
 @setup_logging.connect
-def keep_djangos_logging(**_: object) -> None:
-    """Django has configured logging by now; connecting here keeps Celery from doing it again."""
+def configure_logging(**_: object) -> None:
+    """As Django does, where there is Django; connecting here keeps Celery from doing its own."""
+    dictConfig(settings.LOGGING)

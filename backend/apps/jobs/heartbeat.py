@@ -4,101 +4,11 @@ No clocks are compared: the check deletes the file, and only a loop that turns w
 again. See healthcheck.sh.
 """
 
-import logging
-import os
-from typing import Any
-
-from celery import bootsteps
-from celery.beat import Scheduler as CeleryScheduler
-from celery.signals import worker_shutting_down
-from celery.worker.consumer import Consumer
 from django.conf import settings
-from django.db import DatabaseError, connection
-
-from apps.jobs import worker as jobs_worker
-from apps.jobs.services import release_is_current
-
-logger = logging.getLogger(__name__)
 
 SECONDS = 2.0
-BEATS_A_RELEASE_CHECK = 3
 
 
 def touch() -> None:
     """Say that the loop of this process turned."""
     (settings.RUNTIME_DIR / "heartbeat").touch()
-
-
-class WorkerHeartbeat(bootsteps.StartStopStep):
-    """Beats on the consumer's own loop, while it has a connection and consumes."""
-
-    requires = ("celery.worker.consumer.tasks:Tasks",)
-
-    def __init__(self, consumer: Consumer, **options: Any) -> None:
-        super().__init__(consumer, **options)
-        self._timer: Any = None
-        self._left_queues: list[Any] = []
-        self._beats = 0
-
-    def start(self, consumer: Consumer) -> None:
-        self._beat(consumer)
-        self._timer = consumer.timer.call_repeatedly(SECONDS, self._beat, (consumer,))
-
-    def stop(self, consumer: Consumer) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    shutdown = stop
-
-    def _beat(self, consumer: Consumer) -> None:
-        self._follow_the_release(consumer)
-        if jobs_worker.overdue():
-            # A thread cannot be stopped from outside; its row has another worker by now.
-            logger.critical("a job outlived its lease, this worker ends itself")
-            logging.shutdown()
-            os._exit(1)
-        if consumer.connection is not None and consumer.task_consumer is not None:
-            touch()
-
-    def _follow_the_release(self, consumer: Consumer) -> None:
-        """A replaced worker takes no messages from its successor; after a roll-back it does."""
-        self._beats += 1
-        if self._beats % BEATS_A_RELEASE_CHECK or settings.RELEASE == "dev":
-            return
-        current = self._release_is_current()
-        if not current and not self._left_queues:
-            self._left_queues = list(consumer.task_consumer.queues)
-            for queue in self._left_queues:
-                consumer.cancel_task_queue(queue.name)
-            logger.warning("another release is current: idle until replaced")
-        elif current and self._left_queues:
-            for queue in self._left_queues:
-                consumer.add_task_queue(queue)
-            self._left_queues = []
-            logger.warning("this release is current again: consuming")
-
-    def _release_is_current(self) -> bool:
-        try:
-            return release_is_current()
-        except DatabaseError:  # the claim asks again
-            return not self._left_queues
-        finally:
-            connection.close()
-
-
-@worker_shutting_down.connect
-def say_what_is_under_way(how: str, **_: Any) -> None:
-    """A warm stop lets these finish; what a cold one cuts off is done again by another."""
-    under_way = jobs_worker.under_way()
-    logger.info("stopping", extra={"how": how, "jobs_to_finish": under_way})
-
-
-class Scheduler(CeleryScheduler):
-    """Beat's schedule in memory: intervals alone, so nothing has to survive a restart."""
-
-    max_interval = SECONDS
-
-    def tick(self, *args: Any, **kwargs: Any) -> float:
-        touch()
-        return min(float(super().tick(*args, **kwargs)), SECONDS)

@@ -66,6 +66,7 @@ def claim_job(*, model: type[J], pk: UUID | str) -> J | None:
             status=Job.Status.RUNNING,
             attempts=F("attempts") + 1,
             lease_until=Now() + job.lease,
+            ring_after=Now(),  # should the worker die, the end of its lease is soon enough
             release=settings.RELEASE,
         )
     job.attempts += 1

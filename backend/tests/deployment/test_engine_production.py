@@ -1,6 +1,7 @@
 """compose.yml alone, on a real engine: built, brought up, used, looked at."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -149,24 +150,131 @@ def test_a_frozen_worker_is_ended_by_its_health_check_and_starts_again(stack: St
     assert eat(stack.url, init_data=login_data(43))["energy_kcal"] > 0
 
 
+SUBMIT = """
+from apps.jobs.models import Probe
+from apps.jobs.services import submit_job
+for number in range({number}):
+    submit_job(job=Probe(queue=("ai", "billing", "default")[number % 3]))
+"""
+OUTCOMES = "SELECT status, attempts, count(*) FROM jobs_probe GROUP BY 1, 2"
+WORKERS = ("celery-worker", "celery-worker-billing")
+
+
+def submit(stack: Stack, number: int) -> None:
+    """Jobs in all three queues."""
+    code = SUBMIT.format(number=number)
+    stack.compose("exec", "-T", "backend", "python", "manage.py", "shell", "-v0", "-c", code)
+
+
+def query(stack: Stack, statement: str) -> list[str]:
+    psql = ("exec", "-T", "db", "psql", "-U", "postgres", "-qtA", "eatfit24", "-c")
+    return stack.compose(*psql, statement).split()
+
+
+def test_workers_consume_again_by_themselves_after_redis_was_away(stack: Stack) -> None:
+    query(stack, "DELETE FROM jobs_probe")
+    started = "{{.State.StartedAt}} {{.RestartCount}}"
+    before = [inspect(stack, name, started) for name in (*WORKERS, "celery-beat")]
+    submit(stack, 30)
+    stack.compose("pause", "redis")
+    submit(stack, 30)
+    frozen_until = time.monotonic() + 30
+    wait_for(lambda: time.monotonic() > frozen_until, "the frost is over", seconds=40)
+    stack.compose("unpause", "redis")
+    wait_for(lambda: query(stack, OUTCOMES) == ["done|1|60"], "all done once", seconds=90)
+    for disturb in (["restart", "redis"], ["exec", "-T", "redis", "redis-cli", "flushall"]):
+        submit(stack, 30)
+        stack.compose(*disturb)
+        submit(stack, 30)
+    wait_for(lambda: query(stack, OUTCOMES) == ["done|1|180"], "all done once", seconds=90)
+    assert [inspect(stack, name, started) for name in (*WORKERS, "celery-beat")] == before
+
+
+def test_a_restart_of_postgres_fails_no_job(stack: Stack) -> None:
+    query(stack, "DELETE FROM jobs_probe")
+    submit(stack, 300)
+    stack.compose("restart", "db")
+    stack.compose("up", "--detach", "--wait")
+
+    def all_done() -> bool:
+        return query(stack, "SELECT count(*) FROM jobs_probe WHERE status = 'done'") == ["300"]
+
+    wait_for(all_done, "all done", seconds=120)
+
+
+def test_a_container_starts_no_more_workers_than_fit_into_it(stack: Stack) -> None:
+    """Of 600 MiB the master takes its part, and two workers fit into the rest."""
+    name = f"{stack.values['COMPOSE_PROJECT_NAME']}-small"
+    (stack.tree / "small.yml").write_text(
+        "services: {backend: {deploy: {resources: {limits: {memory: 600M}}}}}"
+    )
+    small = ("-f", "compose.yml", "-f", "small.yml", "run", "--detach", "--no-deps")
+    stack.compose(*small, "--name", name, "-e", "WEB_CONCURRENCY=4", "backend")
+
+    def healthy() -> bool:
+        state = stack.run("docker", "inspect", "-f", "{{.State.Health.Status}}", name)
+        return state.strip() == "healthy"
+
+    try:
+        wait_for(healthy, "it serves", seconds=60)
+        log = stack.run("docker", "logs", name)
+        running = stack.run("docker", "top", name, "-o", "pid,args").count("bin/gunicorn")
+    finally:
+        stack.run("docker", "rm", "--force", name, check=False)
+    assert "4 workers asked for, 2 are the most (the container's memory)" in log
+    assert (log.count("Booting worker"), running) == (2, 1 + 2)
+
+
+def test_flags_as_an_env_file_gives_them(stack: Stack) -> None:
+    """`docker run --env-file` keeps quotes and spaces; the image is read-only, the user anyone."""
+    wrong = {
+        "RUN_MIGRATIONS": '""',
+        "RUN_COLLECTSTATIC": "1 ",
+        "DEBUG": "yes",
+        "RUN_MIGRATION": "1",
+    }
+    text = {**stack.values, **wrong}
+    own = {"COMPOSE_PROJECT_NAME", "PUBLIC_PORT", "CHECK_PORT"}
+    file = stack.tree / "flags.env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in text.items() if name not in own))
+    run = ("docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--user", "4242:4242")
+    for command in (("gunicorn", "config.wsgi"), ("celery", "-A", "config", "worker")):
+        output = stack.run(*run, "--env-file", str(file), stack.image, *command, check=False)
+        lines = output.splitlines()
+        assert lines[0] == "The environment is wrong:"
+        assert sorted(line.split(":")[0].strip() for line in lines[1:]) == sorted(wrong)
+        assert "RUN_MIGRATIONS: got '\"\"'; takes 0 or 1" in output
+        assert "RUN_COLLECTSTATIC: got '1 '; takes 0 or 1" in output
+        assert "RUN_MIGRATION: got an unknown variable; did you mean RUN_MIGRATIONS?" in output
+
+
 def test_a_stop_and_a_start_of_everything_lose_nothing(stack: Stack) -> None:
     token = httpx.post(
         f"{stack.url}/api/v1/auth/telegram", json={"init_data": login_data(44)}
     ).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
+    query(stack, "DELETE FROM jobs_probe")
     with httpx.Client(base_url=f"{stack.url}/api/v1", headers=headers, timeout=30) as http:
-        asked = [
-            http.post("/recognitions", json={"text": "2 eggs"}).json()["id"] for _ in range(40)
-        ]
-        stack.compose("kill", "celery-worker", "celery-worker-billing", "celery-beat")
-        asked += [http.post("/recognitions", json={"text": "rice"}).json()["id"] for _ in range(20)]
+
+        def ask(number: int) -> list[str]:
+            texts = [{"text": "2 eggs"}] * number
+            return [http.post("/recognitions", json=text).json()["id"] for text in texts]
+
+        submit(stack, 300)
+        asked = ask(40)
         stack.compose("stop")
+        stack.compose("up", "--detach", "--wait")
+        asked += ask(40)
+        stack.compose("kill", *WORKERS, "celery-beat")
+        asked += ask(20)
         stack.compose("up", "--detach", "--wait")
 
         def all_done() -> bool:
             return all(http.get(f"/recognitions/{pk}").json()["status"] == "done" for pk in asked)
 
-        wait_for(all_done, "all recognitions are done", seconds=120)
+        wait_for(lambda: query(stack, OUTCOMES) == ["done|1|300"], "all done once", seconds=120)
+        # What the kill cut off is claimed again when its lease has ended.
+        wait_for(all_done, "all recognitions are done", seconds=300)
 
 
 def test_a_wrong_environment_is_told_in_the_last_words(stack: Stack) -> None:

@@ -74,6 +74,23 @@ def test_a_signal_does_not_go_round_the_cap(serve: Serve) -> None:
     assert workers(process) == 4
 
 
+def test_a_worker_hears_a_stop_from_its_first_moment(serve: Serve) -> None:
+    process, _ = serve(WEB_CONCURRENCY="1")
+    booting = "Booting worker with pid: "
+
+    def newest() -> str:
+        return process.output().rpartition(booting)[2].partition('"')[0]
+
+    for _ in range(8):
+        pid = newest()
+        os.kill(int(pid), signal.SIGTERM)
+        wait_for(lambda: f"Worker exiting (pid: {pid})" in events(process), "it ends", 10)  # noqa: B023
+        deadline = time.monotonic() + 10
+        while newest() == pid and time.monotonic() < deadline:
+            pass  # the next one is told in the very moment in which it says that it boots
+    assert process.stop(seconds=40) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "name"),
     [

@@ -140,6 +140,34 @@ def test_a_postgres_that_restarts(
     assert worker.popen.poll() is None
 
 
+def test_everything_stops_and_starts(
+    start_worker: StartWorker,
+    start_beat: Any,
+    sandbox: str,
+    redis_server: Redis,
+    postgres_server: Postgres,
+    rounds: int,
+) -> None:
+    """As `docker compose stop` and `up` do: what runs ends first, what waits is done after."""
+    for _ in range(rounds // 3):
+        celery = [start_worker(), start_worker("billing"), start_beat()]
+        submit(24, hold=1.0, lease_seconds=60)
+        wait_for(lambda: Errand.objects.filter(status=Job.Status.RUNNING).count() >= 8, "they run")
+        for process in celery:
+            process.popen.terminate()
+        assert [process.popen.wait(40) for process in celery] == [0, 0, 0]
+        assert not Errand.objects.filter(status=Job.Status.RUNNING).exists()
+        submit(6)
+        redis_server.stop()
+        connection.close()
+        postgres_server.restart()
+        redis_server.start()
+    start_worker(), start_worker("billing"), start_beat()
+    wait_for(lambda: unfinished() == 0, "all done", seconds=60)
+    assert_each_happened_once(sandbox, asked_once=True)
+    assert set(Errand.objects.values_list("attempts", flat=True)) == {1}
+
+
 def test_kills_at_random_moments(
     start_worker: StartWorker, start_beat: Any, sandbox: str, redis_server: Redis, rounds: int
 ) -> None:

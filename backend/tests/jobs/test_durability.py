@@ -17,8 +17,8 @@ from django.db.models.functions import Now
 from apps.jobs import broker
 from apps.jobs.broker import ring
 from apps.jobs.models import Job, Probe
-from apps.jobs.services import record_release, submit_job
-from apps.jobs.sweep import sweep
+from apps.jobs.services import claim_job, record_release, submit_job
+from apps.jobs.sweep import BATCH, sweep
 from sandbox.embedded import Redis
 from tests.deployment.conftest import check_health
 from tests.errands.models import Errand
@@ -165,6 +165,40 @@ def test_rings_grow_apart_with_the_wait(redis_server: Redis) -> None:
         assert sweep() == 1
         left = Errand.objects.annotate(left=F("ring_after") - Now()).get(pk=errand.pk).left
         assert left.total_seconds() == pytest.approx(pause, abs=2)
+
+
+def test_a_days_backlog_is_rung_in_bounded_batches(redis_server: Redis) -> None:
+    broker.remember()
+    yesterday = Now() - timedelta(days=1)
+    Errand.objects.bulk_create(
+        Errand(run_after=yesterday, ring_after=yesterday) for _ in range(2 * BATCH + 3)
+    )
+    assert [sweep() for _ in range(4)] == [BATCH, BATCH, 3, 0]
+    assert messages(redis_server) == 2 * BATCH + 3
+
+
+def test_a_job_that_waited_long_is_rung_for_when_its_lease_ends(redis_server: Redis) -> None:
+    (errand,) = submit(lease_seconds=60)
+    Errand.objects.update(ring_after=Now() + timedelta(hours=1))
+    broker.remember()
+    assert claim_job(model=Errand, pk=errand.pk)
+    assert sweep() == 0, "it runs"
+    Errand.objects.update(lease_until=Now() - timedelta(seconds=1))
+    assert sweep() == 1, "its worker is dead, and nobody waits an hour for the next"
+
+
+def test_money_does_not_wait_behind_what_is_slow_or_stuck(
+    start_worker: StartWorker, sandbox: str
+) -> None:
+    start_worker()
+    submit(20, queue="ai", hold=60, lease_seconds=240)
+    submit(20, queue="default", hold=60, lease_seconds=240)
+    wait_for(lambda: len(effects(sandbox)) == 4, "every slot of the worker is taken")
+    start_worker("billing")
+    probes = [submit_job(job=Probe(queue="billing")) for _ in range(20)]
+    settled = Probe.objects.filter(status=Job.Status.DONE)
+    wait_for(lambda: settled.count() == len(probes), "money's lane does them all")
+    assert (len(effects(sandbox)), done()) == (4, 0), "while nothing else has moved"
 
 
 def test_a_flushed_redis_loses_no_job(

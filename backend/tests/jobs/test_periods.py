@@ -11,6 +11,7 @@ from apps.jobs.models import Period, Probe
 from apps.jobs.periods import MONDAY, Routine, remove_old_jobs, tick
 from apps.jobs.services import submit_job
 from apps.jobs.worker import run_job
+from tests.http import at_once
 
 
 def moscow(*parts: int) -> datetime:
@@ -56,6 +57,13 @@ def test_ticks_insert_each_period_once_and_late_ones_are_made_up_for() -> None:
     for period in Period.objects.all():
         run_job(Period, str(period.pk), periods.run_period)
     assert sorted(runs) == ["nightly", "nightly", "weekly", "weekly"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_beats_at_once_begin_a_period_once() -> None:
+    night = moscow(2026, 11, 20, 3, 20)
+    assert sum(at_once(8, lambda: tick(night))) == 2
+    assert Period.objects.count() == 2
 
 
 @pytest.mark.django_db
