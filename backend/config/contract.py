@@ -75,6 +75,9 @@ class Environment:
         assert isinstance(value, str)
         return value
 
+    def optional_string(self, name: str) -> str | None:
+        return self.string(name) if self.given(name) else None
+
     def strings(self, name: str) -> list[str]:
         value = self._values[name]
         assert value is None or isinstance(value, tuple)
@@ -92,6 +95,7 @@ def load(environ: Mapping[str, str], role: str | None = None) -> Environment:
     values: dict[str, Value | None] = {}
     problems = list(_read(environ, role, values))
     problems += _shop_problems(values)
+    problems += _storage_problems(values)
     if role in (None, "worker"):
         problems += _pool_problems(values)
     if values["DJANGO_SETTINGS_MODULE"] == PRODUCTION:
@@ -171,6 +175,14 @@ PREFORK_ALONE = (
     "CELERY_WORKER_MAX_MEMORY_MB",
     "CELERY_WORKER_MAX_TASKS",
 )
+
+
+def _storage_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
+    if values["PHOTO_STORAGE"] != "s3":
+        return
+    for name in ("S3_ENDPOINT_URL", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY"):
+        if values[name] is None:
+            yield Problem(name, "nothing", "is required with PHOTO_STORAGE=s3")
 
 
 def _pool_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:

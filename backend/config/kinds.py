@@ -108,3 +108,4 @@ redis_url = url(
 )
 PORT = integer(1, 65535)
 DATABASE_NAME = string(r"[a-z_][a-z0-9_]{0,62}", "takes a name of lower-case letters, digits and _")
+DIRECTORY = string(r"/\S*", "takes an absolute path")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from config.kinds import (
     DATABASE_NAME,
+    DIRECTORY,
     PORT,
     Value,
     chat_ids,
@@ -131,7 +132,7 @@ VARIABLES = (
     ),
     Variable(
         name="RUNTIME_DIR",
-        parse=string(r"/\S*", "takes an absolute path"),
+        parse=DIRECTORY,
         default="/tmp",
         meaning="Writable directory in memory for heartbeats and process ids, one a process.",
     ),
@@ -347,6 +348,68 @@ VARIABLES = (
         default="https://api.yookassa.ru/v3",
         roles=PAYING,
         meaning="YooKassa's API, or what stands in for it.",
+    ),
+    Variable(
+        name="PHOTO_STORAGE",
+        parse=choice("local", "s3"),
+        default="local",
+        roles=WEB_AND_WORKER,
+        meaning="Where photos are kept. local: PHOTO_DIR. s3: a bucket, by the S3_ variables.",
+    ),
+    Variable(
+        name="PHOTO_DIR",
+        parse=DIRECTORY,
+        default="/srv/photos",
+        roles=WEB_AND_WORKER,
+        meaning="local: the directory of photos, shared by the backend and the workers.",
+    ),
+    Variable(
+        name="PHOTO_ACCEL",
+        parse=flag,
+        default="0",
+        roles=WEB,
+        meaning="local: nginx in front serves the files of PHOTO_DIR, by X-Accel-Redirect.",
+    ),
+    Variable(
+        name="PHOTO_RETENTION_DAYS",
+        parse=integer(1, 3650),
+        default="90",
+        roles=WEB_AND_WORKER,
+        meaning="Days after which a photo is deleted; what was recognised stays.",
+    ),
+    Variable(
+        name="S3_ENDPOINT_URL",
+        parse=http_address,
+        roles=WEB_AND_WORKER,
+        meaning="s3: the storage's address.",
+    ),
+    Variable(
+        name="S3_REGION",
+        parse=string(r"[a-z0-9-]+", "takes a region such as ru-central1"),
+        default="us-east-1",
+        roles=WEB_AND_WORKER,
+        meaning="s3: the region that requests are signed for.",
+    ),
+    Variable(
+        name="S3_BUCKET",
+        parse=string(
+            r"[a-z0-9.-]{3,63}", "takes a name of 3 to 63 lower-case letters, digits, . and -"
+        ),
+        roles=WEB_AND_WORKER,
+        meaning="s3: the bucket, which nobody else may read.",
+    ),
+    Variable(
+        name="S3_ACCESS_KEY",
+        parse=string(r"[!-~]+", "takes a key without spaces"),
+        roles=WEB_AND_WORKER,
+        meaning="s3: the id of the key.",
+    ),
+    Variable(
+        name="S3_SECRET_KEY",
+        parse=string(r"[!-~]+", "takes a key without spaces"),
+        secret=True,
+        roles=WEB_AND_WORKER,
+        meaning="s3: the key itself.",
     ),
     Variable(
         name="AI_PROVIDER",

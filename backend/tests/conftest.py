@@ -54,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         TELEGRAM_BOT_TOKEN="123456:tests-only",
         TELEGRAM_API_URL="http://127.0.0.1:9/telegram",  # nobody is there
         RUNTIME_DIR=str(data),
+        PHOTO_DIR=str(data / "photos"),
     )
     django.setup()
     from django.conf import settings

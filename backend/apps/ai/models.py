@@ -4,6 +4,8 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from apps.jobs.models import Job
 from apps.nutrition.models import Meal, Nutrients, quantity
@@ -40,3 +42,35 @@ class RecognizedItem(Nutrients):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Photo(models.Model):
+    """One of a recognition's pictures. The file goes when it is old; the row says that it was."""
+
+    recognition = models.ForeignKey(Recognition, models.CASCADE, related_name="photos")
+    # From 1.
+    position = models.PositiveSmallIntegerField()
+    # Of the file in the storage, which is there before the row is.
+    key = models.CharField(max_length=64, unique=True)
+    sha256 = models.CharField(max_length=64)
+    size = models.PositiveIntegerField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["recognition", "position"], name="photo_has_its_own_position"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["created_at"], name="photo_not_deleted", condition=Q(deleted_at=None)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.key

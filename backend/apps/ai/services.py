@@ -1,6 +1,6 @@
 """What changes recognitions: requested, recognised, accepted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.conf import settings
 from django.db import transaction
@@ -9,6 +9,8 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.ai.local import LocalProvider
 from apps.ai.models import Recognition, RecognizedItem
+from apps.ai.photos import attach_photos, keep_pictures, load_pictures
+from apps.ai.pictures import Picture
 from apps.ai.providers import Provider
 from apps.jobs.services import submit_job
 from apps.nutrition.models import Meal
@@ -25,10 +27,18 @@ class NotAcceptable(Exception):
         self.code = code
 
 
-def request_recognition(*, user: User, text: str, language: str) -> Recognition:
-    """Accept the text; a worker on queue `ai` will recognise it."""
+def request_recognition(
+    *, user: User, text: str, language: str, pictures: Sequence[Picture] = ()
+) -> Recognition:
+    """Accept the text and the pictures; a worker on queue `ai` will recognise them.
+
+    Raises PhotoStoreAway.
+    """
+    photos = keep_pictures(pictures)
     with transaction.atomic():
-        return submit_job(job=Recognition(user=user, text=text, language=language))
+        recognition = submit_job(job=Recognition(user=user, text=text, language=language))
+        attach_photos(recognition=recognition, photos=photos)
+    return recognition
 
 
 def recognize(recognition: Recognition) -> Callable[[], None]:
@@ -37,7 +47,12 @@ def recognize(recognition: Recognition) -> Callable[[], None]:
     Raises `jobs.errors.Temporary` and `jobs.errors.Permanent` as the provider does.
     """
     provider = PROVIDERS[settings.AI_PROVIDER]()
-    answer = provider.recognize(text=recognition.text, language=recognition.language)
+    pictures = load_pictures(recognition)
+    answer = provider.recognize(
+        text=recognition.text,
+        language=recognition.language,
+        photo=pictures[0] if pictures else None,
+    )
 
     def keep() -> None:
         RecognizedItem.objects.bulk_create(

@@ -1,6 +1,7 @@
 """What all settings share. Values come through the contract, never from os.environ."""
 
 import os
+from datetime import timedelta
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -122,10 +123,34 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = (RUNTIME_DIR if env.flag("RUN_COLLECTSTATIC") else BASE_DIR) / "staticfiles"
+PHOTO_STORAGES: dict[str, dict[str, Any]] = {
+    "local": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": env.string("PHOTO_DIR")},
+    },
+    "s3": {
+        "BACKEND": "apps.ai.s3.S3Storage",
+        "OPTIONS": {
+            "endpoint_url": env.optional_string("S3_ENDPOINT_URL"),
+            "region_name": env.string("S3_REGION"),
+            "bucket_name": env.optional_string("S3_BUCKET"),
+            "access_key": env.optional_string("S3_ACCESS_KEY"),
+            "secret_key": env.optional_string("S3_SECRET_KEY"),
+        },
+    },
+}
+PHOTO_STORAGE = env.string("PHOTO_STORAGE")
+PHOTO_ACCEL = env.flag("PHOTO_ACCEL") and PHOTO_STORAGE == "local"
+PHOTO_RETENTION = timedelta(days=env.integer("PHOTO_RETENTION_DAYS"))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "photos": PHOTO_STORAGES[PHOTO_STORAGE],
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# Pictures in a request go to unnamed files as they come in; there is no other upload.
+FILE_UPLOAD_HANDLERS = ["apps.ai.uploads.PictureUpload"]
+DATA_UPLOAD_MAX_NUMBER_FILES = 4
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10
 
 LOG_LEVEL = env.string("LOG_LEVEL")
 LOGGING = logging_config(level=LOG_LEVEL, json=True, release=RELEASE)

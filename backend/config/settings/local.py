@@ -2,11 +2,11 @@
 
 from config.logs import logging_config
 from config.settings.base import *  # noqa: F403
-from config.settings.base import LOG_LEVEL, RELEASE
+from config.settings.base import LOG_LEVEL, RELEASE, STORAGES
 
 DEVELOPMENT_LOGIN = True
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **STORAGES,
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True

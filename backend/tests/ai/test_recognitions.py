@@ -116,6 +116,7 @@ def test_what_waits_says_when_to_look_again(eater: Client) -> None:
             "status": status,
             "items": [],
             "notes": "",
+            "photos": [],
             "meal_id": None,
             "error": None,
         }

@@ -13,6 +13,7 @@ from config.api import api
 from tests.http import client_of, make_user
 
 PREFIX = "/api/v1"
+PHOTO = "/recognitions/{recognition_id}/photos/{number}"
 ROUTES = {
     ("POST", "/auth/telegram"),
     ("POST", "/auth/refresh"),
@@ -24,6 +25,7 @@ ROUTES = {
     ("DELETE", "/profile/weights/{date}"),
     ("POST", "/recognitions"),
     ("GET", "/recognitions/{recognition_id}"),
+    ("GET", PHOTO),
     ("POST", "/recognitions/{recognition_id}/accept"),
     ("GET", "/diary/{date}"),
     ("GET", "/health/"),
@@ -93,6 +95,9 @@ def test_every_body_has_a_schema(document: dict[str, Any]) -> None:
                 assert "content" not in response, route
                 continue
             (content,) = response["content"].values()
+            if (route, status) == (("GET", PHOTO), "200"):
+                assert content["schema"] == {"type": "string", "format": "binary"}
+                continue
             name = content["schema"]["$ref"].rsplit("/", 1)[1]
             assert name in document["components"]["schemas"]
             assert (name == "ProblemOut") is (int(status) >= 400 and name != "HealthOut"), route
@@ -122,6 +127,7 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     (("DELETE", "/profile/weights/{date}"), 404, {}),
     (("DELETE", "/profile/weights/{date}"), 422, {}),
     (("GET", "/recognitions/{recognition_id}"), 404, {}),
+    (("GET", PHOTO), 404, {}),
     (("POST", "/recognitions/{recognition_id}/accept"), 404, {}),
     (("POST", "/recognitions/{recognition_id}/accept"), 409, {}),
     (("GET", "/diary/{date}"), 422, {}),
@@ -135,7 +141,7 @@ def path_of(template: str, client: Client, status: int) -> str:
         asked = client.post(f"{PREFIX}/recognitions", {"text": "рис"}, "application/json")
         known = asked.json()["id"]
     day = "2026-01-01" if status == 404 else "today"
-    return PREFIX + template.format(recognition_id=known, date=day)
+    return PREFIX + template.format(recognition_id=known, date=day, number=1)
 
 
 @pytest.mark.django_db
@@ -160,6 +166,8 @@ def test_every_declared_error_was_seen_to_happen(document: dict[str, Any]) -> No
     seen |= {(route, 401) for route in ROUTES - OPEN}  # tests/accounts/test_tokens.py
     seen |= {((method, path), 429) for method, path in ROUTES if method != "GET"}  # test_limits.py
     seen |= {(("GET", "/health/"), 503)}  # test_health.py
+    # tests/ai/test_photos.py and test_photo_keeping.py
+    seen |= {(("GET", PHOTO), 410), (("GET", PHOTO), 503), (("POST", "/recognitions"), 503)}
     assert {
         (route, status)
         for route, operation in operations(document).items()

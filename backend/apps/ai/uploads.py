@@ -1,0 +1,132 @@
+"""A form with words and pictures, as a request brings it in: bounded at every step.
+
+Bodies wait in nginx until they are whole. Here each file goes to a nameless one in /tmp, whose
+size is that of compose.yml's tmpfs, and from there into the decoder: no process of ours ever
+holds an upload in its memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from tempfile import TemporaryFile
+from time import monotonic
+from typing import Any, BinaryIO, TypeVar, cast
+
+from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent, TooManyFilesSent
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
+from django.http import HttpRequest, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.utils.translation import gettext as _
+from ninja import Schema
+from ninja.errors import ValidationError
+from pydantic import ValidationError as Invalid
+
+from apps.ai.photo_store import PhotoStoreAway
+from apps.ai.pictures import MOST_BYTES, BadPicture, Picture, PicturesBusy, read_picture
+from config.problems import Problem
+
+S = TypeVar("S", bound=Schema)
+
+FORM = "multipart/form-data"
+PHOTO = "photo"
+MOST_PICTURES: int = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+# Of all pictures together; nginx.conf lets as much through.
+MOST_FORM_BYTES = 20 * 1024**2 + 64 * 1024
+# For all pictures of a request, to which nginx gives 35 s.
+PATIENCE_SECONDS = 25.0
+
+
+class PictureUpload(FileUploadHandler):
+    """Refuses a file as soon as it is too big. Nothing stays behind, however a process ends."""
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        # Closed with the request.
+        self.file = TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR, buffering=0)  # noqa: SIM115
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        if start + len(raw_data) > MOST_BYTES:
+            raise BadPicture("picture_too_big")
+        try:
+            self.file.write(raw_data)
+        except OSError:  # the tmpfs is full of others' uploads
+            raise PicturesBusy from None
+
+    def file_complete(self, file_size: int) -> "UploadedFile[bytes]":
+        return UploadedFile(self.file, self.file_name, self.content_type, file_size)
+
+
+def read_form(request: HttpRequest) -> tuple[dict[str, Any], list[BinaryIO]]:
+    """The form's fields, and the files of its field `photo`, as they came.
+
+    Raises Problem, ValidationError, BadPicture and PicturesBusy.
+    """
+    if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_FORM_BYTES:
+        raise Problem(413, "request_too_big", _("The request is too big"))
+    try:
+        fields, files = request.POST, request.FILES
+    except TooManyFilesSent:
+        detail = _("A meal takes at most {most}.").format(most=MOST_PICTURES)
+        raise Problem(422, "too_many_pictures", _("Too many photos"), detail) from None
+    except (MultiPartParserError, TooManyFieldsSent, UnreadablePostError):
+        raise Problem(400, "malformed_form", _("The request is not a form")) from None
+    unknown = [*(fields.keys() - {"text"}), *(files.keys() - {PHOTO})]
+    if unknown:
+        message = _("There is no such field")
+        raise ValidationError(
+            [{"type": "unknown", "loc": ("body", "body", name), "msg": message} for name in unknown]
+        )
+    return fields.dict(), [cast(BinaryIO, file.file) for file in files.getlist(PHOTO)]
+
+
+def read_pictures(files: Sequence[BinaryIO]) -> list[Picture]:
+    """Raises BadPicture and PicturesBusy."""
+    enough = monotonic() + PATIENCE_SECONDS
+    return [read_picture(file, patience=enough - monotonic()) for file in files]
+
+
+def validated(schema: type[S], data: Any) -> S:
+    """Raises ValidationError, as the framework does for a body that it reads itself."""
+    try:
+        return schema.model_validate(data)
+    except Invalid as error:
+        errors: list[dict[str, Any]] = [
+            {**one, "loc": ("body", "body", *one["loc"])} for one in error.errors()
+        ]
+        raise ValidationError(errors) from None
+
+
+def _refusals() -> dict[str, tuple[int, str, str]]:
+    """By code: the status, and what people are told."""
+    again = _("Please try again in a moment.")
+    another = _("Please send another photo, or describe the meal in words.")
+    return {
+        "picture_too_big": (413, _("The photo is too big"), _("A photo takes at most 10 MB.")),
+        "picture_unsupported": (
+            415,
+            _("This is not a photo that we can read"),
+            _("Please send a JPEG, PNG, WebP or HEIC."),
+        ),
+        "picture_too_many_pixels": (422, _("The photo has too many pixels"), another),
+        "picture_unreadable": (422, _("The photo is broken"), another),
+        "pictures_busy": (503, _("Too many photos are being read right now"), again),
+        "photo_store_away": (503, _("Photos cannot be kept right now"), again),
+    }
+
+
+@contextmanager
+def picture_problems() -> Iterator[None]:
+    """Answer whatever can be wrong with pictures."""
+    try:
+        yield
+    except BadPicture as error:
+        code = error.code
+    except PicturesBusy:
+        code = "pictures_busy"
+    except PhotoStoreAway:
+        code = "photo_store_away"
+    else:
+        return
+    status, title, detail = _refusals()[code]
+    raise Problem(status, code, title, detail)
