@@ -9,10 +9,8 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
 from time import monotonic
@@ -31,15 +29,14 @@ from apps.billing.gateway import (
     ProviderPayment,
     ProviderRefund,
     Receipt,
-    Refused,
-    TooMany,
     Unauthorized,
     Unknown,
     Unreachable,
 )
 from apps.billing.yookassa_answers import (
+    Answer,
     Unreadable,
-    read_error,
+    error_of,
     read_page,
     read_payment,
     read_refund,
@@ -50,7 +47,6 @@ CONNECT_SECONDS = 3.0
 READ_SECONDS = 36.0
 LARGEST_ANSWER = 4 * 1024 * 1024
 PAGE_SIZE = 100
-LONGEST_PAUSE = timedelta(hours=1)
 
 T = TypeVar("T")
 
@@ -85,7 +81,6 @@ class YooKassa:
         self._http = httpx.Client(
             auth=httpx.BasicAuth(shop_id, secret_key),
             headers={"Accept": "application/json"},
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             # A connection kept may be one the other side has just closed, and a charge sent
             # down it has an outcome that nobody knows. A handshake costs less.
             limits=httpx.Limits(max_keepalive_connections=0),
@@ -186,9 +181,14 @@ class YooKassa:
 
     def _call(self, request: httpx.Request, deadline: timedelta, read: Callable[[Any], T]) -> T:
         seconds = deadline.total_seconds()
+        if seconds <= 0:
+            raise Unreachable("timeout", "no time was left for the call")
+        request.extensions["timeout"] = httpx.Timeout(
+            min(READ_SECONDS, seconds), connect=min(CONNECT_SECONDS, seconds)
+        ).as_dict()
         answer = _within(seconds, lambda: self._send(request, monotonic() + seconds))
         if answer.status != HTTPStatus.OK:
-            raise _error(answer, request.method)
+            raise error_of(answer, request.method)
         try:
             return read(json.loads(answer.content))
         except Unreadable as error:
@@ -197,7 +197,7 @@ class YooKassa:
             what = "no JSON"
         raise Unknown("unreadable_answer", what)
 
-    def _send(self, request: httpx.Request, ends: float) -> "Answer":
+    def _send(self, request: httpx.Request, ends: float) -> Answer:
         """The whole answer. httpx's own errors hold the request, so none of them leaves."""
         try:
             with closing(self._http.send(request, stream=True)) as response:
@@ -220,19 +220,12 @@ class YooKassa:
         raise failure
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    content: bytes
-    retry_after: str
-
-
 def _within(seconds: float, call: Callable[[], T]) -> T:
     """What the call returns or raises, if it does so in time; else raises Unknown.
 
     No time-out of a socket bounds a whole call: names are resolved without one, each address and
-    each piece of an answer has its own. So the call has a thread, which may be left behind; its
-    sockets' time-outs end it.
+    each piece of an answer has its own. So the call has a thread, which may be left behind;
+    time-outs of its socket, no longer than the call may take, end it soon.
     """
     outcome: list[T | BaseException] = []
 
@@ -244,50 +237,12 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, name="yookassa", daemon=True)
     thread.start()
-    thread.join(max(seconds, 0.0))
+    thread.join(seconds)
     if not outcome:
         raise Unknown("timeout", f"no answer within {seconds:g} s")
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
-
-
-def _error(answer: Answer, method: str) -> GatewayError:
-    """Which error an answer other than 200 is, by status and code together.
-
-    https://yookassa.ru/developers/using-api/response-handling/http-codes
-    """
-    code, detail, parameter = read_error(answer.content)
-    match answer.status, code:
-        case 429, _:  # whoever says it, nothing was done
-            return TooMany("too_many_requests", detail, after=_pause(answer.retry_after))
-        case 400, "invalid_request" if parameter == "Idempotence-Key":
-            # The key belongs to another request, and what came of that is not said.
-            return Unknown("key_used", detail)
-        case 400, "invalid_request":
-            return Refused(code, f"{parameter}: {detail}" if parameter else detail)
-        case 401, "invalid_credentials":
-            return Unauthorized(code, detail)
-        case 403, "forbidden":
-            return Unauthorized(code, detail)
-        case 404, "not_found":
-            return NotThere(code, detail) if method == "GET" else Refused(code, detail)
-        case 500, "internal_server_error":
-            return Unknown(code, detail)
-    return Unknown("undocumented_answer", f"status {answer.status}, code {code or 'none'}")
-
-
-def _pause(retry_after: str) -> timedelta:
-    """What Retry-After says, in seconds or as a date; nothing where it says nothing sensible."""
-    if re.fullmatch(r"\d{1,9}", retry_after):
-        return min(timedelta(seconds=int(retry_after)), LONGEST_PAUSE)
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return timedelta()
-    if until.tzinfo is None:
-        return timedelta()
-    return max(timedelta(), min(until - datetime.now(UTC), LONGEST_PAUSE))
 
 
 def _sound(identifier: str) -> str:

@@ -3,24 +3,40 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, TypeVar
 
 from apps.billing.gateway import (
     Cancellation,
+    GatewayError,
+    NotThere,
     PaymentMethod,
     PaymentStatus,
     ProviderPayment,
     ProviderRefund,
     RefundStatus,
+    Refused,
+    TooMany,
+    Unauthorized,
+    Unknown,
 )
 
 LONGEST_DETAIL = 300
+LONGEST_PAUSE = timedelta(hours=1)
 
 E = TypeVar("E", bound=Enum)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    content: bytes
+    retry_after: str
 
 
 class Unreadable(Exception):
@@ -68,7 +84,45 @@ def read_page(body: Any) -> tuple[list[ProviderPayment], str]:
     return [read_payment(item) for item in items], _text(page, "next_cursor", absent="")
 
 
-def read_error(content: bytes) -> tuple[str, str, str]:
+def error_of(answer: Answer, method: str) -> GatewayError:
+    """Which error an answer other than 200 is, by status and code together.
+
+    https://yookassa.ru/developers/using-api/response-handling/http-codes
+    """
+    code, detail, parameter = _read_error(answer.content)
+    match answer.status, code:
+        case 429, _:  # whoever says it, nothing was done
+            return TooMany("too_many_requests", detail, after=_pause(answer.retry_after))
+        case 400, "invalid_request" if parameter == "Idempotence-Key":
+            # The key belongs to another request, and what came of that is not said.
+            return Unknown("key_used", detail)
+        case 400, "invalid_request":
+            return Refused(code, f"{parameter}: {detail}" if parameter else detail)
+        case 401, "invalid_credentials":
+            return Unauthorized(code, detail)
+        case 403, "forbidden":
+            return Unauthorized(code, detail)
+        case 404, "not_found":
+            return NotThere(code, detail) if method == "GET" else Refused(code, detail)
+        case 500, "internal_server_error":
+            return Unknown(code, detail)
+    return Unknown("undocumented_answer", f"status {answer.status}, code {code or 'none'}")
+
+
+def _pause(retry_after: str) -> timedelta:
+    """What Retry-After says, in seconds or as a date; nothing where it says nothing sensible."""
+    if re.fullmatch(r"\d{1,9}", retry_after):
+        return min(timedelta(seconds=int(retry_after)), LONGEST_PAUSE)
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return timedelta()
+    if until.tzinfo is None:
+        return timedelta()
+    return max(timedelta(), min(until - datetime.now(UTC), LONGEST_PAUSE))
+
+
+def _read_error(content: bytes) -> tuple[str, str, str]:
     """Code, description and parameter of an error; three times nothing where it is not one."""
     try:
         body = json.loads(content)
@@ -114,7 +168,7 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
 
 def _text(of: Mapping[str, Any], name: str, *, absent: str | None = None) -> str:
     value = of.get(name)
-    if value is None and absent is not None:
+    if value in (None, "") and absent is not None:
         return absent
     if not isinstance(value, str) or not value:
         raise Unreadable(name)

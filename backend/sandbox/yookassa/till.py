@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from sandbox.service import Refused
+from sandbox.yookassa.keys import Keys
 from sandbox.yookassa.notices import Deliver, Outbox
 from sandbox.yookassa.objects import (
     CAPTURE_LIFETIME,
@@ -31,21 +32,10 @@ from sandbox.yookassa.wishes import (
     read_refund,
 )
 
-KEY_LIFETIME = timedelta(hours=24)
 CONFIRMATION_LIFETIME = timedelta(hours=1)
 
 T = TypeVar("T", Payment, Refund)
 V = TypeVar("V")
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a key was first used for, and what came of it: an object, or an error."""
-
-    request: tuple[str, Mapping[str, Any]]
-    at: datetime
-    made: Payment | Refund | None
-    error: Invalid | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,7 @@ class YooKassa:
         self._in_order: list[Payment] = []
         self._refunds: dict[str, Refund] = {}
         self._methods: dict[str, Method] = {}
-        self._keys: dict[str, Answered] = {}
+        self._keys = Keys(self.now)
         self._unconfirmed: deque[Payment] = deque()
         self._uncaptured: deque[Payment] = deque()
         self._charges: dict[str, Fate] = {}
@@ -146,25 +136,9 @@ class YooKassa:
             return _find(self._refunds, refund_id, "refund")
 
     def _once(self, kind: str, body: Mapping[str, Any], key: str, make: Callable[[], T]) -> T:
-        """The same key within 24 hours answers what came of it the first time, as it is now."""
-        if not 1 <= len(key) <= 64:
-            raise Invalid("the key has 1 to 64 characters", "Idempotence-Key")
         with self._lock:
             self._expire()
-            first = self._keys.get(key)
-            if first is None or self.now() >= first.at + KEY_LIFETIME:
-                first = self._keys[key] = self._first((kind, body), make)
-            if first.request != (kind, body):
-                raise Invalid("Idempotence key duplicated", "Idempotence-Key")
-            if first.error:
-                raise first.error
-            return first.made  # type: ignore[return-value]
-
-    def _first(self, request: tuple[str, Mapping[str, Any]], make: Callable[[], T]) -> Answered:
-        try:
-            return Answered(request, self.now(), make())
-        except Invalid as error:
-            return Answered(request, self.now(), None, error)
+            return self._keys.once(key, (kind, body), make)
 
     def _pay_for(self, wish: PaymentWish, key: str) -> Payment:
         method = self._methods.get(wish.method_id)

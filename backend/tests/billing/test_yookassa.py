@@ -243,6 +243,7 @@ class TestListing:
         now = datetime.now(UTC)
         with pytest.raises(g.Unknown, match="timeout"):
             list(yookassa.list_payments(created_gte=now, created_lt=now, deadline=timedelta()))
+        assert log(sandbox, "yookassa") == []
 
 
 def html(status: int) -> dict[str, Any]:
@@ -383,6 +384,15 @@ class TestErrors:
         payment = yookassa.create_payment(a_month(), key="1")
         assert payment.method is not None
         assert payment.method.saved is False
+
+    @pytest.mark.parametrize("title", [None, ""])
+    def test_a_method_without_a_title(
+        self, sandbox: httpx.Client, yookassa: YooKassa, title: str | None
+    ) -> None:
+        method = {"id": "1", "type": "sbp", "saved": True, "title": title}
+        order(sandbox, "change", "yookassa", fields={"payment_method": method})
+        payment = yookassa.create_payment(a_month(), key="1")
+        assert payment.method == g.PaymentMethod(id="1", type="sbp", saved=True)
 
     def test_another_object_than_was_asked_for(
         self, sandbox: httpx.Client, yookassa: YooKassa

@@ -17,6 +17,7 @@ import pytest
 from apps.billing import gateway as g
 from apps.billing.yookassa import LARGEST_ANSWER, YooKassa
 from sandbox.server import Sandbox
+from tests.processes import wait_for
 from tests.sandbox.requests import order
 from tests.sandbox.yookassa import books
 
@@ -83,6 +84,18 @@ def test_lost_answers(sandbox: httpx.Client, yookassa: YooKassa, kind: str) -> N
     assert caught.value.code == ("timeout" if kind == "timeout" else "broken_connection")
     made = yookassa.create_payment(NEW, key="1")
     assert [payment["id"] for payment in books(sandbox)["payments"]] == [made.id]
+
+
+def test_a_call_given_up_leaves_nothing_behind(sandbox: httpx.Client, yookassa: YooKassa) -> None:
+    order(sandbox, "timeout", "yookassa", times=3)
+    for _ in range(3):
+        with pytest.raises(g.Unknown, match="timeout"):
+            yookassa.create_payment(NEW, key="1", deadline=SHORT)
+    wait_for(
+        lambda: not [thread for thread in threading.enumerate() if thread.name == "yookassa"],
+        "the threads of the calls to end",
+        seconds=10,
+    )
 
 
 @pytest.mark.parametrize(
