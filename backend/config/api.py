@@ -10,6 +10,7 @@ from ninja import NinjaAPI
 from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
+from apps.accounts.api.account import router as account
 from apps.accounts.api.auth import development_router
 from apps.accounts.api.auth import router as auth
 from apps.accounts.api.profile import router as profile
@@ -65,6 +66,7 @@ api.add_router("/auth", auth, tags=["accounts"])
 if settings.DEVELOPMENT_LOGIN:
     api.add_router("/auth", development_router, tags=["development"])
 api.add_router("/profile", profile, tags=["accounts"])
+api.add_router("/account", account, tags=["accounts"])
 api.add_router("/recognitions", ai, tags=["recognitions"])
 api.add_router("/diary", nutrition, tags=["diary"])
 api.add_router("/health", operations, tags=["operations"])

@@ -1,11 +1,15 @@
 """Who: people known by their Telegram id, and staff with a password."""
 
 import uuid
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
+
+from apps.jobs.models import Job
 
 
 class UserManager(BaseUserManager["User"]):
@@ -99,3 +103,33 @@ class Weight(models.Model):
 
     def __str__(self) -> str:
         return f"{self.date}: {self.kg} kg"
+
+
+class Export(Job):
+    """One file of everything that is kept about a person, made when they ask for it."""
+
+    task = "apps.accounts.tasks.export_account"
+    keep = timedelta(days=7)
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="exports")
+    # JSON; null until it is done.
+    document = models.TextField(null=True)  # noqa: DJ001 (an empty file is no file)
+
+    class Meta(Job.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user"],
+                name="one_open_export",
+                condition=Q(status__in=["pending", "running"]),
+            )
+        ]
+
+
+class Deletion(Job):
+    """A person is to be forgotten. The row outlives them, and so has only their number."""
+
+    task = "apps.accounts.tasks.delete_account"
+    tries = 10
+    backoff = timedelta(seconds=30)
+
+    person = models.BigIntegerField(unique=True)

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from apps.accounts.models import User, Weight
+from apps.accounts.models import Deletion, Export, User, Weight
 
 
 def weight_on(*, user: User, day: date) -> Decimal | None:
@@ -16,6 +16,22 @@ def weight_on(*, user: User, day: date) -> Decimal | None:
 def weights_between(*, user: User, first: date, last: date) -> list[Weight]:
     """The person's weights of these days, both included, in their order. One query."""
     return list(Weight.objects.filter(user=user, date__range=(first, last)).order_by("date"))
+
+
+def latest_export(*, user: User) -> Export | None:
+    """The person's export, made or under way, without the document itself."""
+    return Export.objects.filter(user=user).defer("document").order_by("-created_at").first()
+
+
+def exported_document(*, user: User) -> str | None:
+    """The file, where it is there."""
+    done = Export.objects.filter(user=user, status=Export.Status.DONE)
+    return done.values_list("document", flat=True).first()
+
+
+def is_leaving(*, user: User) -> bool:
+    """Whether the person is being erased."""
+    return Deletion.objects.filter(person=user.pk).exists()
 
 
 def export_profile(user: User) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""What changes people: they log in for a while, and say what they are like."""
+"""What changes people: they log in for a while, say what they are like, take it away, leave."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
@@ -10,11 +11,14 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
-from django.db import transaction
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.accounts.models import Session, User, Weight
+from apps.accounts.models import Deletion, Export, Session, User, Weight
+from apps.accounts.personal_data import registered
+from apps.jobs.services import submit_job
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +26,9 @@ LANGUAGES = ("ru", "en")
 
 BODY = frozenset({"sex", "birth_year", "height_cm", "activity", "goal"})
 """Fields that what a person needs depends on, as it does on their weight."""
+
+LAST_REQUESTS = timedelta(minutes=1)
+"""A request that was let in before a person left is over by then, or was cut off."""
 
 OnChange = Callable[[User, date], None]
 
@@ -156,3 +163,70 @@ def erase_profile(user: User) -> None:
     """Forget what the person's row does not take with it."""
     Weight.objects.filter(user=user).delete()
     Session.objects.filter(user=user).delete()
+
+
+def request_export(*, user: User) -> Export:
+    """Have everything about the person written down. One that is under way is the answer again;
+    others make room for the new one."""
+    with transaction.atomic():
+        exports = Export.objects.filter(user=_lock(user)).defer("document")
+        under_way = exports.filter(status__in=Export.OPEN).first()
+        if under_way is not None:
+            return under_way
+        exports.delete()
+        return submit_job(job=Export(user=user))
+
+
+def export_account(export: Export) -> Callable[[], None]:
+    """Ask every app for its part, as of one moment; returns what keeps the file."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        user = User.objects.get(pk=export.user_id)
+        parts = {part.name: part.export(user) for part in registered()}
+    told = {"exported_at": timezone.now(), "data": parts}
+    document = json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=False, indent=1)
+
+    def keep() -> None:
+        Export.objects.filter(pk=export.pk).update(document=document)
+
+    return keep
+
+
+def request_deletion(*, user: User) -> Deletion:
+    """Let the person out at once, for good, and have what is known of them erased soon after.
+
+    Asked again it is the same deletion.
+    """
+    with transaction.atomic():
+        locked = _lock(user)
+        asked = Deletion.objects.filter(person=locked.pk).first()
+        if asked is not None:
+            return asked
+        locked.is_active = False
+        locked.save(update_fields=["is_active"])
+        Session.objects.filter(user=locked).delete()
+        return submit_job(job=Deletion(person=locked.pk, run_after=Now() + LAST_REQUESTS))
+
+
+def delete_account(deletion: Deletion) -> Callable[[], None]:
+    """Erase what lies outside the database; returns what erases the rest, and the person.
+
+    Whatever an attempt before this one has done may be done again.
+    """
+    user = User.objects.filter(pk=deletion.person).first()
+    if user is not None:
+        for part in reversed(registered()):
+            if part.erase_outside is not None:
+                part.erase_outside(user)
+
+    def erase() -> None:
+        # Nothing new can refer to the person from here on.
+        person = User.objects.select_for_update().filter(pk=deletion.person).first()
+        if person is None:
+            return
+        for part in reversed(registered()):
+            part.erase(person)
+        person.delete()
+
+    return erase

@@ -34,3 +34,12 @@ class Errand(Job):
 
     def message_options(self) -> dict[str, Any]:
         return {"queue": self.queue, "routing_key": self.queue}
+
+
+class Belonging(models.Model):
+    """What a person left here. No foreign key: this app has no migrations to put one into."""
+
+    person = models.BigIntegerField()
+    what = models.CharField(max_length=64)
+    kill_at = models.CharField(max_length=16, blank=True)
+    kills = models.PositiveIntegerField(default=0)

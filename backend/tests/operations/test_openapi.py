@@ -23,6 +23,10 @@ ROUTES = {
     ("GET", "/profile/weights"),
     ("PUT", "/profile/weights/{date}"),
     ("DELETE", "/profile/weights/{date}"),
+    ("DELETE", "/account"),
+    ("POST", "/account/export"),
+    ("GET", "/account/export"),
+    ("GET", "/account/export/file"),
     ("POST", "/recognitions"),
     ("GET", "/recognitions/{recognition_id}"),
     ("GET", PHOTO),
@@ -110,6 +114,7 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
         for route in (
             ("POST", "/auth/telegram"),
             ("POST", "/auth/refresh"),
+            ("DELETE", "/account"),
             ("PATCH", "/profile"),
             ("PUT", "/profile/weights/{date}"),
             ("POST", "/recognitions"),
@@ -123,6 +128,8 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     ),
     (("POST", "/auth/telegram"), 401, {"data": '{"init_data": ""}', **JSON}),
     (("POST", "/auth/refresh"), 401, {"data": '{"refresh_token": ""}', **JSON}),
+    (("GET", "/account/export"), 404, {}),
+    (("GET", "/account/export/file"), 404, {}),
     (("GET", "/profile/weights"), 422, {"query_params": {"first": "today"}}),
     (("DELETE", "/profile/weights/{date}"), 404, {}),
     (("DELETE", "/profile/weights/{date}"), 422, {}),
@@ -165,6 +172,7 @@ def test_every_declared_error_was_seen_to_happen(document: dict[str, Any]) -> No
     seen = {(route, status) for route, status, _ in ERRORS}
     seen |= {(route, 401) for route in ROUTES - OPEN}  # tests/accounts/test_tokens.py
     seen |= {((method, path), 429) for method, path in ROUTES if method != "GET"}  # test_limits.py
+    seen |= {(("POST", "/auth/telegram"), 409)}  # test_leaving.py
     seen |= {(("GET", "/health/"), 503)}  # test_health.py
     # tests/ai/test_photos.py and test_photo_keeping.py
     seen |= {(("GET", PHOTO), 410), (("GET", PHOTO), 503), (("POST", "/recognitions"), 503)}

@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 
 from apps.accounts.limits import login_limit
 from apps.accounts.models import Session, User
+from apps.accounts.queries import is_leaving
 from apps.accounts.services import (
     close_session,
     get_or_create_user,
@@ -93,7 +94,7 @@ class Token(Schema):
 
 def _log_in(user: User) -> Token:
     if not user.is_active:
-        raise _refused()
+        raise _leaving() if is_leaving(user=user) else _refused()
     return Token.of(open_session(user=user))
 
 
@@ -101,14 +102,24 @@ def _refused() -> Problem:
     return Problem(401, "login_refused", _("Telegram does not vouch for this login"))
 
 
+def _leaving() -> Problem:
+    return Problem(
+        409,
+        "account_being_deleted",
+        _("This account is being deleted"),
+        _("You can begin anew in a few minutes."),
+    )
+
+
 @router.post(
     "/telegram",
-    response={200: Token, 401: ProblemOut, **BODY_PROBLEMS},
+    response={200: Token, 401: ProblemOut, 409: ProblemOut, **BODY_PROBLEMS},
     summary="Log in from a Telegram Mini App",
 )
 def log_in_with_telegram(request: HttpRequest, login: TelegramLogin) -> Token:
     """Whatever is wrong with the initData (its signature, its age, whom it names), the answer is
-    the same `login_refused`. It is good for an hour. Who was never here is made known."""
+    the same `login_refused`. It is good for an hour. Who was never here is made known; who is
+    being deleted is told so (`account_being_deleted`) until nothing is known of them."""
     try:
         person = read_init_data(login.init_data)
     except LoginRefused as error:
@@ -156,7 +167,7 @@ def log_out(request: HttpRequest) -> Status[None]:
 
 @development_router.post(
     "/development",
-    response={200: Token, **BODY_PROBLEMS},
+    response={200: Token, 401: ProblemOut, 409: ProblemOut, **BODY_PROBLEMS},
     summary="Log in as anybody (development only)",
 )
 def log_in_for_development(request: HttpRequest, login: DevelopmentLogin) -> Token:
