@@ -16,6 +16,7 @@ from apps.accounts.api.auth import router as auth
 from apps.accounts.api.profile import router as profile
 from apps.accounts.limits import SAFE_METHODS, write_limit
 from apps.accounts.tokens import logged_in
+from apps.ai.api import quota_router as quota
 from apps.ai.api import router as ai
 from apps.nutrition.api import router as nutrition
 from apps.operations.api import router as operations
@@ -68,5 +69,6 @@ if settings.DEVELOPMENT_LOGIN:
 api.add_router("/profile", profile, tags=["accounts"])
 api.add_router("/account", account, tags=["accounts"])
 api.add_router("/recognitions", ai, tags=["recognitions"])
+api.add_router("/quota", quota, tags=["recognitions"])
 api.add_router("/diary", nutrition, tags=["diary"])
 api.add_router("/health", operations, tags=["operations"])

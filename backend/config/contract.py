@@ -98,6 +98,8 @@ def load(environ: Mapping[str, str], role: str | None = None) -> Environment:
     problems += _storage_problems(values)
     if role in (None, "worker"):
         problems += _pool_problems(values)
+    if role == "worker":
+        problems += _provider_problems(values)
     if values["DJANGO_SETTINGS_MODULE"] == PRODUCTION:
         problems += _production_problems(values)
     if problems:
@@ -214,6 +216,18 @@ def _shop_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
     for name, other in (pair, pair[::-1]):
         if values[name] is not None and values[other] is None:
             yield Problem(name, "a value", f"takes {other} beside it")
+
+
+def _provider_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
+    """A provider that could not be asked."""
+    url, secret = values["AI_PROXY_URL"], values["AI_PROXY_SECRET"]
+    if (url is None) != (secret is None):
+        missing, given = ("URL", "SECRET") if url is None else ("SECRET", "URL")
+        takes = f"is required with AI_PROXY_{given}"
+        yield Problem(f"AI_PROXY_{missing}", "nothing", takes)
+    elif values["AI_PROVIDER"] == "openrouter" and not (url or values["OPENROUTER_API_KEY"]):
+        takes = "is required with AI_PROVIDER=openrouter, unless AI_PROXY_URL is given"
+        yield Problem("OPENROUTER_API_KEY", "nothing", takes)
 
 
 def misspelt(environ: Mapping[str, str], *, every: bool) -> Iterator[Problem]:

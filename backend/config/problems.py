@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.parser import Parser
+from pydantic import Field
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +33,12 @@ class ProblemOut(Schema):
 
     type: str = "about:blank"
     status: int
-    code: str
-    title: str
+    code: str = Field(description="Stable, for programs")
+    title: str = Field(description="For people, in their language")
     detail: str = ""
+    actions: list[str] = Field([], description="What the user can do, where we know")
+    retryable: bool | None = Field(None, description="Whether the same again may succeed")
+    retry_after: int | None = Field(None, description="Seconds; also in the header Retry-After")
 
 
 BODY_PROBLEMS = dict.fromkeys((400, 413, 415, 422), ProblemOut)
@@ -47,6 +51,8 @@ def problem_response(problem: Problem) -> HttpResponse:
     )
     if problem.status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = "Bearer"
+    if retry_after := problem.body.get("retry_after"):
+        response["Retry-After"] = str(retry_after)
     return response
 
 

@@ -413,9 +413,62 @@ VARIABLES = (
     ),
     Variable(
         name="AI_PROVIDER",
-        parse=choice("local"),
+        parse=choice("local", "openrouter"),
         default="local",
-        meaning="Who recognises meals. local: text alone, against the food table.",
+        meaning="Who recognises meals. local: text alone, against the food table. "
+        "openrouter: a model that sees, at OpenRouter or behind AI_PROXY_URL.",
+    ),
+    Variable(
+        name="AI_MODEL",
+        parse=string(),
+        default="google/gemini-2.5-flash",
+        meaning="openrouter: the model that is asked.",
+    ),
+    Variable(
+        name="AI_FALLBACK_MODEL",
+        parse=string(),
+        roles=WORKER,
+        meaning="openrouter: the model that is asked where the first one fails.",
+    ),
+    Variable(
+        name="AI_DAILY_LIMIT_USD",
+        parse=integer(0, 100_000),
+        default="10",
+        meaning="Dollars that models may cost in a day (UTC), for all users together.",
+    ),
+    Variable(
+        name="AI_TIMEOUT_SECONDS",
+        parse=integer(1, 55),
+        default="45",
+        roles=WORKER,
+        meaning="The longest that one try of a recognition waits for models, all in all.",
+    ),
+    Variable(
+        name="OPENROUTER_BASE_URL",
+        parse=http_address,
+        default="https://openrouter.ai/api/v1",
+        roles=WORKER,
+        meaning="OpenRouter, or another API that speaks the same.",
+    ),
+    Variable(
+        name="OPENROUTER_API_KEY",
+        parse=string(r"[!-~]+", "takes a key without spaces"),
+        secret=True,
+        roles=WORKER,
+        meaning="The key of OpenRouter.",
+    ),
+    Variable(
+        name="AI_PROXY_URL",
+        parse=http_address,
+        roles=WORKER,
+        meaning="The deployment's own proxy, which holds the key; asked instead of OpenRouter.",
+    ),
+    Variable(
+        name="AI_PROXY_SECRET",
+        parse=string(r"[!-~]+", "takes a secret without spaces"),
+        secret=True,
+        roles=WORKER,
+        meaning="What the proxy wants to hear, as a bearer token.",
     ),
 )
 

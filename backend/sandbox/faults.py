@@ -18,6 +18,10 @@ def _latency(reply: Reply, parameters: Mapping[str, Any]) -> Reply:
     return replace(reply, delay=reply.delay + parameters["seconds"])
 
 
+def _drip(reply: Reply, parameters: Mapping[str, Any]) -> Reply:
+    return replace(reply, drip=parameters["seconds"])
+
+
 def _timeout(reply: Reply, parameters: Mapping[str, Any]) -> Reply:
     return replace(reply, delay=LONGEST_WAIT, ending=Ending.SILENCE)
 
@@ -62,6 +66,7 @@ def kinds_of(service: Service) -> dict[str, FaultKind]:
     """What may be ordered of a service: the common kinds and its own."""
     return {
         "latency": FaultKind(_latency, {"seconds": number(0, LONGEST_WAIT, required=True)}),
+        "drip": FaultKind(_drip, {"seconds": number(0.01, LONGEST_WAIT, required=True)}),
         "timeout": FaultKind(_timeout, HEARD),
         "reset": FaultKind(_reset, HEARD),
         "status": _status_kind(service),

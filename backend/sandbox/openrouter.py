@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sandbox.service import FaultKind, Refused, Reply, Request, Route, Service, number
+from sandbox.service import FaultKind, Parameter, Refused, Reply, Request, Route, Service, number
 
 PLATES = (
     (("buckwheat", 180), ("chicken breast", 120), ("cucumber", 80)),
@@ -21,6 +21,7 @@ PLATES = (
     (("omelette", 150), ("tomato", 90), ("cheese", 30)),
     (("salmon", 140), ("rice", 160), ("broccoli", 100)),
 )
+WORDS = {"not_food": "a table", "nothing_to_count": "empty plate", "unsure": "in the dark"}
 TOKENS_OF_A_PICTURE = 258
 DOLLARS_A_PROMPT_TOKEN = 0.15e-6
 DOLLARS_A_COMPLETION_TOKEN = 0.6e-6
@@ -36,12 +37,18 @@ _WEIGHT = re.compile(
 )
 
 
+TEXT = Parameter("a text", lambda value: isinstance(value, str), required=True)
+
+
 def build_service() -> Service:
     return Service(
         name="openrouter",
         routes=(Route("POST", "/api/v1/chat/completions", _complete),),
         faults={
             "error_in_200": FaultKind(_error_in_200, {"code": number(400, 599, whole=True)}),
+            "finish_error": FaultKind(_finish_error),
+            "content_filter": FaultKind(_content_filter),
+            "content": FaultKind(_content, {"content": TEXT}),
             "cut_off": FaultKind(_cut_off),
             "wrong_schema": FaultKind(_wrong_schema),
         },
@@ -64,7 +71,7 @@ def _complete(request: Request) -> Reply:
     if wish.get("stream"):
         raise Refused(400, "the sandbox does not stream")
     texts, pictures = _read_messages(wish.get("messages"))
-    plate = _plate_of_picture(pictures[0]) if pictures else _plate_of_text(texts[-1])
+    plate = _ordered_plate(texts[-1], pictures)
     content = json.dumps(plate, ensure_ascii=False)
     prompt_tokens = sum(map(len, texts)) // 4 + TOKENS_OF_A_PICTURE * len(pictures)
     completion_tokens = len(content) // 4
@@ -134,6 +141,18 @@ def _read_picture(url: str) -> bytes:
         raise Refused(400, "the picture is not valid base64") from None
 
 
+def _ordered_plate(text: str, pictures: list[bytes]) -> dict[str, Any]:
+    """What the picture or the text comes to. The words of WORDS in the text order an answer."""
+    if WORDS["not_food"] in text:
+        return _plate(())
+    plate = _plate_of_picture(pictures[0]) if pictures else _plate_of_text(text)
+    if WORDS["nothing_to_count"] in text:
+        return plate | {"items": [], "notes": "There is nothing that I can count."}
+    if WORDS["unsure"] in text:
+        return plate | {"items": [item | {"confidence": 0.2} for item in plate["items"]]}
+    return plate
+
+
 def _plate_of_picture(picture: bytes) -> dict[str, Any]:
     return _plate(PLATES[hashlib.sha256(picture).digest()[0] % len(PLATES)])
 
@@ -181,6 +200,18 @@ def _item(name: str, grams: float) -> dict[str, Any]:
 def _error_in_200(reply: Reply, parameters: Mapping[str, Any]) -> Reply:
     body = _error(parameters.get("code", 502), "Provider returned error")
     return replace(reply, status=200, body=body)
+
+
+def _finish_error(reply: Reply, parameters: Mapping[str, Any]) -> Reply:
+    return _with_content(reply, lambda content: "", "error")
+
+
+def _content_filter(reply: Reply, parameters: Mapping[str, Any]) -> Reply:
+    return _with_content(reply, lambda content: "", "content_filter")
+
+
+def _content(reply: Reply, parameters: Mapping[str, Any]) -> Reply:
+    return _with_content(reply, lambda content: parameters["content"], "stop")
 
 
 def _cut_off(reply: Reply, parameters: Mapping[str, Any]) -> Reply:

@@ -107,7 +107,14 @@ class Handler(BaseHTTPRequestHandler):
         if reply.ending is Ending.CUT_OFF:
             self.close_connection = True
             body = body[: len(body) // 2]
-        self.wfile.write(body)
+        if not reply.drip:
+            self.wfile.write(body)
+            return
+        for position in range(len(body)):
+            self.wfile.write(body[position : position + 1])
+            if self._wait(reply.drip):
+                self.close_connection = True
+                return
 
     def _wait(self, seconds: float) -> bool:
         """Let the time pass; True as soon as the client has gone away."""

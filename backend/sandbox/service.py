@@ -56,6 +56,8 @@ class Reply:
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0
+    # Seconds between one byte of the body and the next.
+    drip: float = 0
     ending: Ending = Ending.ANSWER
 
 

@@ -1,121 +1,41 @@
-"""Recognitions over HTTP: ask, look, accept."""
+"""Recognitions over HTTP: ask, look, cancel, accept; and what is left of the quota."""
 
 import hashlib
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.http import parse_etags
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
-from ninja import Field, Router, Schema, Status
-from pydantic import AfterValidator, StringConstraints
+from ninja import Header, Router, Status
+from pydantic import StringConstraints
 
 from apps.accounts.tokens import user_of
-from apps.ai.models import TEXT_LIMIT, Photo, Recognition
+from apps.ai.models import KEY_LIMIT, TEXT_LIMIT, Photo, Recognition
 from apps.ai.pictures import Picture
-from apps.ai.services import NotAcceptable, accept_recognition, request_recognition
+from apps.ai.problems import Refused
+from apps.ai.quota import quota_of
+from apps.ai.refusals import refusals_as_problems
+from apps.ai.schemas import CaptionIn, QuotaOut, RecognitionIn, RecognitionOut
+from apps.ai.services import accept_recognition, cancel_recognition, request_recognition
 from apps.ai.serving import serve_photo
-from apps.ai.uploads import (
-    FORM,
-    MOST_PICTURES,
-    picture_problems,
-    read_form,
-    read_pictures,
-    validated,
-)
-from apps.nutrition.schemas import MealOut, PortionOut
-from config.problems import BODY_PROBLEMS, JsonParser, Problem, ProblemOut
+from apps.ai.uploads import FORM, MOST_PICTURES, read_form, read_pictures, validated
+from apps.nutrition.schemas import MealOut
+from config.problems import BODY_PROBLEMS, JsonParser, ProblemOut
 
 router = Router()
+quota_router = Router()
 
 RETRY_AFTER_SECONDS = 1
 
-
-def _without_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("may not hold NUL characters")
-    return text
-
-
-MealText = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=TEXT_LIMIT),
-    AfterValidator(_without_nul),
-]
-
-
-Caption = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, max_length=TEXT_LIMIT),
-    AfterValidator(_without_nul),
-]
-
-
-class RecognitionIn(Schema):
-    text: MealText
-
-
-class CaptionIn(Schema):
-    """What may be said beside photos."""
-
-    text: Caption = ""
-
-
-class RecognitionAccepted(Schema):
-    id: UUID
-    status: Recognition.Status
-
-
-class ErrorOut(Schema):
-    code: str
-    title: str
-    detail: str
-
-
-class PhotoOut(Schema):
-    width: int
-    height: int
-    deleted_at: datetime | None = Field(description="When it had become too old to keep")
-
-
-class RecognitionOut(Schema):
-    id: UUID
-    status: Recognition.Status
-    items: list[PortionOut]
-    notes: str
-    photos: list[PhotoOut]
-    meal_id: int | None
-    error: ErrorOut | None
-
-    @classmethod
-    def of(cls, recognition: Recognition) -> "RecognitionOut":
-        return cls(
-            id=recognition.pk,
-            status=Recognition.Status(recognition.status),
-            items=[PortionOut.from_orm(item) for item in recognition.items.all()],
-            notes=recognition.notes,
-            photos=[PhotoOut.from_orm(photo) for photo in recognition.photos.all()],
-            meal_id=recognition.meal_id,
-            error=_error_of(recognition),
-        )
-
-
-def _error_of(recognition: Recognition) -> ErrorOut | None:
-    if recognition.status != Recognition.Status.FAILED:
-        return None
-    details = {
-        "pictures_not_supported": _("This server reads text alone. Please describe the meal."),
-    }
-    return ErrorOut(
-        code=recognition.error_code,
-        title=_("The meal was not recognised"),
-        detail=details.get(
-            recognition.error_code, _("Something went wrong on our side. Please try again.")
-        ),
-    )
+Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_LIMIT, pattern=r"^[!-~]+$")]
+IDEMPOTENCY_KEY: Any = Header(
+    None,
+    alias="Idempotency-Key",
+    description="Any text of your making. The same key with the same content is answered with "
+    "the same recognition, whatever got lost on the way; with other content it is refused.",
+)
 
 
 BODY = {
@@ -156,32 +76,46 @@ def asked_for(request: HttpRequest) -> tuple[RecognitionIn | CaptionIn, list[Pic
 
 @router.post(
     "",
-    response={202: RecognitionAccepted, 401: ProblemOut, 503: ProblemOut, **BODY_PROBLEMS},
+    response={
+        202: RecognitionOut,
+        **dict.fromkeys((401, 403, 429, 503), ProblemOut),
+        **BODY_PROBLEMS,
+    },
     summary="Ask what a line of text, or photos, come to",
     openapi_extra={"requestBody": BODY},
 )
-def create_recognition(request: HttpRequest, response: HttpResponse) -> Status[RecognitionAccepted]:
-    """JSON with a text, or a form with up to four photos and perhaps a text.
+def create_recognition(
+    request: HttpRequest,
+    response: HttpResponse,
+    idempotency_key: Key | None = IDEMPOTENCY_KEY,
+) -> Status[RecognitionOut]:
+    """JSON with a text, or a form with up to four photos and perhaps a text. Accepted at once:
+    `Location` is where to look, `Retry-After` when.
 
     Photos are JPEG, PNG, WebP or HEIC of up to 10 MB each, and 20 MB together. They are kept
     smaller, without what came along with them, until they are PHOTO_RETENTION_DAYS old.
 
-    Problems with photos: `picture_too_big` (413), `picture_unsupported` (415),
-    `picture_too_many_pixels`, `picture_unreadable` and `too_many_pictures` (422),
-    `pictures_busy` and `photo_store_away` (503).
+    It takes one from the quota, which is given back where the recognition fails. What was
+    answered to the same user before is done at once, and takes nothing.
+
+    Problems: `quota_exceeded` (403), `too_many_in_flight` (429), `daily_limit_reached` (503),
+    `idempotency_key_reused` and `invalid_request` (422). With photos: `picture_too_big` (413),
+    `picture_unsupported` (415), `picture_too_many_pixels`, `picture_unreadable` and
+    `too_many_pictures` (422), `pictures_busy` and `photo_store_away` (503).
     """
-    with picture_problems():
+    with refusals_as_problems():
         asked, pictures = asked_for(request)
         recognition = request_recognition(
             user=user_of(request),
             text=asked.text,
             language=(get_language() or "ru")[:2],
             pictures=pictures,
+            idempotency_key=idempotency_key,
         )
     response["Location"] = f"{request.path}/{recognition.pk}"
-    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    accepted = RecognitionAccepted(id=recognition.pk, status=Recognition.Status.PENDING)
-    return Status(202, accepted)
+    if recognition.status in Recognition.OPEN:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return Status(202, RecognitionOut.of(recognition))
 
 
 @router.get(
@@ -234,10 +168,27 @@ def show_photo(request: HttpRequest, recognition_id: UUID, number: int) -> HttpR
     photo = get_object_or_404(
         Photo, recognition_id=recognition_id, recognition__user=user_of(request), position=number
     )
-    if photo.deleted_at is not None:
-        raise Problem(410, "photo_deleted", _("Photos are not kept for so long"))
-    with picture_problems():
+    with refusals_as_problems():
+        if photo.deleted_at is not None:
+            raise Refused("photo_deleted")
         return serve_photo(photo)
+
+
+@router.post(
+    "/{uuid:recognition_id}/cancel",
+    response={200: RecognitionOut, 401: ProblemOut, 404: ProblemOut, 409: ProblemOut},
+    summary="Cancel a recognition that is not wanted any more",
+)
+def cancel(request: HttpRequest, recognition_id: UUID) -> RecognitionOut:
+    """What waits gives its place in the quota back. A call that is under way is paid for: it
+    counts, and its answer is dropped. Afterwards the recognition is `failed` with the code
+    `canceled`; canceling again answers the same.
+
+    Problems: `recognition_settled` (409), where it is done or has failed.
+    """
+    recognition = get_object_or_404(Recognition, pk=recognition_id, user=user_of(request))
+    with refusals_as_problems():
+        return RecognitionOut.of(cancel_recognition(recognition=recognition))
 
 
 @router.post(
@@ -246,14 +197,20 @@ def show_photo(request: HttpRequest, recognition_id: UUID, number: int) -> HttpR
     summary="Make it a meal of the diary",
 )
 def accept(request: HttpRequest, recognition_id: UUID) -> Status[MealOut]:
-    """Accepting again answers the same meal, as if for the first time."""
+    """Accepting again answers the same meal, as if for the first time.
+
+    Problems: `recognition_not_done` and `nothing_to_count` (409).
+    """
     recognition = get_object_or_404(Recognition, pk=recognition_id, user=user_of(request))
-    try:
+    with refusals_as_problems():
         meal = accept_recognition(recognition=recognition)
-    except NotAcceptable as error:
-        titles = {
-            "recognition_not_done": _("The meal is not recognised yet"),
-            "nothing_to_count": _("There is nothing here that could be counted"),
-        }
-        raise Problem(409, error.code, titles[error.code]) from None
     return Status(201, MealOut.of(meal))
+
+
+@quota_router.get(
+    "",
+    response={200: QuotaOut, 401: ProblemOut},
+    summary="How many recognitions the user has left, and when new ones come",
+)
+def show_quota(request: HttpRequest) -> QuotaOut:
+    return QuotaOut.of(quota_of(user_of(request)))

@@ -1,7 +1,7 @@
 """Recognition without a network: foods named in text, found in the table of foods."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from django.db.models import CharField, F, Func, Q, Value
@@ -10,7 +10,7 @@ from django.db.models.functions import Concat, Length, Lower
 from apps.ai.local_text import Phrase, read
 from apps.ai.local_tokens import candidates, tokenize
 from apps.ai.local_weights import Weight, weigh
-from apps.ai.providers import Answer, Item
+from apps.ai.providers import Answer, Call, Item
 from apps.jobs.errors import Permanent
 from apps.nutrition.models import NUTRIENTS, Food, FoodName, Measure
 
@@ -42,9 +42,16 @@ class LocalProvider:
 
     name = "local"
 
-    def recognize(self, *, text: str, language: str, photo: bytes | None = None) -> Answer:
-        """Three queries at most, whatever the text. A photo is refused for good."""
-        if photo is not None:
+    def recognize(
+        self,
+        *,
+        text: str,
+        language: str,
+        pictures: Sequence[bytes] = (),
+        note_call: Callable[[Call], None] = lambda call: None,
+    ) -> Answer:
+        """Three queries at most, whatever the text. Pictures are refused for good."""
+        if pictures:
             raise Permanent("pictures_not_supported", "the local provider cannot see pictures")
         language = "en" if language.startswith("en") else "ru"
         tokens = tokenize(text)

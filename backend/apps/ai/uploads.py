@@ -5,8 +5,7 @@ size is that of compose.yml's tmpfs, and from there into the decoder: no process
 holds an upload in its memory.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from tempfile import TemporaryFile
 from time import monotonic
 from typing import Any, BinaryIO, TypeVar, cast
@@ -22,8 +21,8 @@ from ninja import Schema
 from ninja.errors import ValidationError
 from pydantic import ValidationError as Invalid
 
-from apps.ai.photo_store import PhotoStoreAway
 from apps.ai.pictures import MOST_BYTES, BadPicture, Picture, PicturesBusy, read_picture
+from apps.ai.problems import Refused
 from config.problems import Problem
 
 S = TypeVar("S", bound=Schema)
@@ -60,15 +59,14 @@ class PictureUpload(FileUploadHandler):
 def read_form(request: HttpRequest) -> tuple[dict[str, Any], list[BinaryIO]]:
     """The form's fields, and the files of its field `photo`, as they came.
 
-    Raises Problem, ValidationError, BadPicture and PicturesBusy.
+    Raises Problem, Refused, ValidationError, BadPicture and PicturesBusy.
     """
     if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_FORM_BYTES:
         raise Problem(413, "request_too_big", _("The request is too big"))
     try:
         fields, files = request.POST, request.FILES
     except TooManyFilesSent:
-        detail = _("A meal takes at most {most}.").format(most=MOST_PICTURES)
-        raise Problem(422, "too_many_pictures", _("Too many photos"), detail) from None
+        raise Refused("too_many_pictures") from None
     except (MultiPartParserError, TooManyFieldsSent, UnreadablePostError):
         raise Problem(400, "malformed_form", _("The request is not a form")) from None
     unknown = [*(fields.keys() - {"text"}), *(files.keys() - {PHOTO})]
@@ -95,38 +93,3 @@ def validated(schema: type[S], data: Any) -> S:
             {**one, "loc": ("body", "body", *one["loc"])} for one in error.errors()
         ]
         raise ValidationError(errors) from None
-
-
-def _refusals() -> dict[str, tuple[int, str, str]]:
-    """By code: the status, and what people are told."""
-    again = _("Please try again in a moment.")
-    another = _("Please send another photo, or describe the meal in words.")
-    return {
-        "picture_too_big": (413, _("The photo is too big"), _("A photo takes at most 10 MB.")),
-        "picture_unsupported": (
-            415,
-            _("This is not a photo that we can read"),
-            _("Please send a JPEG, PNG, WebP or HEIC."),
-        ),
-        "picture_too_many_pixels": (422, _("The photo has too many pixels"), another),
-        "picture_unreadable": (422, _("The photo is broken"), another),
-        "pictures_busy": (503, _("Too many photos are being read right now"), again),
-        "photo_store_away": (503, _("Photos cannot be kept right now"), again),
-    }
-
-
-@contextmanager
-def picture_problems() -> Iterator[None]:
-    """Answer whatever can be wrong with pictures."""
-    try:
-        yield
-    except BadPicture as error:
-        code = error.code
-    except PicturesBusy:
-        code = "pictures_busy"
-    except PhotoStoreAway:
-        code = "photo_store_away"
-    else:
-        return
-    status, title, detail = _refusals()[code]
-    raise Problem(status, code, title, detail)

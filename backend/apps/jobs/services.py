@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 J = TypeVar("J", bound=Job)
 
+CANCELED = "canceled"
+"""The code of a job that was called off; it failed, and is nobody's dead letter."""
+
 CLAIMABLE = Q(status=Job.Status.PENDING, run_after__lte=Now()) | Q(
     status=Job.Status.RUNNING, lease_until__lte=Now()
 )
@@ -37,6 +40,15 @@ def submit_job(*, job: J) -> J:
     job.ring_after = Now() + FIRST_RING_AGAIN
     job.save(force_insert=True)
     transaction.on_commit(lambda: _ring(job), robust=True)
+    return job
+
+
+def record_done_job(*, job: J) -> J:
+    """Insert a job that needs no doing: what comes of it is known already."""
+    job.request_id = job.request_id or current("request_id")
+    job.status = Job.Status.DONE
+    job.save(force_insert=True)
+    _row(job).update(finished_at=Now())
     return job
 
 
@@ -141,6 +153,29 @@ def hand_back_job(*, job: Job, code: str, after: timedelta = timedelta()) -> Non
     _postpone(job, after, handed_back=job.handed_back + 1, error_code=code, last_error="")
 
 
+def cancel_job(*, job: Job, by: str) -> bool:
+    """End an open job because it is not wanted any more. False where it has ended.
+
+    A worker that is at it finishes its call, and its outcome is dropped as one that came too late.
+    """
+    canceled = (
+        _row(job)
+        .filter(status__in=Job.OPEN)
+        .update(
+            status=Job.Status.FAILED,
+            finished_at=Now(),
+            lease_until=None,
+            error_code=CANCELED,
+            last_error="",
+            handled_by=by,
+            handled_at=Now(),
+        )
+    )
+    if canceled:
+        logger.info("job canceled", extra={"job": str(job), "by": by})
+    return bool(canceled)
+
+
 def _backoff(job: Job) -> timedelta:
     doublings = min(max(job.attempts - job.handed_back, 1) - 1, 16)
     pause: timedelta = min(job.backoff * 2**doublings, job.backoff_limit)
@@ -185,10 +220,14 @@ def _settle(job: Job, **values: object) -> None:
 
 
 def retry_dead_letter(*, job: J, by: str) -> bool:
-    """Open a failed job again with fresh attempts. False where it is not failed any more."""
+    """Open a failed job again with fresh attempts.
+
+    False where it is not failed any more, or was called off.
+    """
     again = (
         _row(job)
         .filter(status=Job.Status.FAILED)
+        .exclude(error_code=CANCELED)
         .update(
             status=Job.Status.PENDING,
             max_attempts=F("attempts") - F("handed_back") + job.tries,

@@ -114,6 +114,18 @@ def _patiently(write: Callable[[], T]) -> T:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
+def meanwhile(work: Callable[[], T]) -> T:
+    """Use the database in the midst of `perform`, through a restart of it.
+
+    The connection goes back to the pool at once: the next wait for the outside needs none.
+    """
+    try:
+        return _patiently(work)
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
+
+
 def overdue() -> bool:
     """Whether a job here has outlived its lease, and so may be running elsewhere as well."""
     now = time.monotonic()

@@ -171,6 +171,16 @@ REFRESH_TOKEN_LIFETIME = 30 * 24 * 3600
 DEVELOPMENT_LOGIN = False
 
 AI_PROVIDER = env.string("AI_PROVIDER")
+AI_MODEL = env.string("AI_MODEL")
+AI_FALLBACK_MODEL = env.string("AI_FALLBACK_MODEL") if env.given("AI_FALLBACK_MODEL") else ""
+AI_DAILY_LIMIT_USD = env.integer("AI_DAILY_LIMIT_USD")
+AI_TIMEOUT_SECONDS = env.integer("AI_TIMEOUT_SECONDS")
+AI_URL, AI_KEY = env.string("OPENROUTER_BASE_URL"), ""
+if env.given("AI_PROXY_URL"):
+    AI_URL, AI_KEY = env.string("AI_PROXY_URL"), env.string("AI_PROXY_SECRET")
+elif env.given("OPENROUTER_API_KEY"):
+    AI_KEY = env.string("OPENROUTER_API_KEY")
+AI_URL = AI_URL.rstrip("/")
 
 YOOKASSA_SHOP_ID = env.string("YOOKASSA_SHOP_ID") if env.given("YOOKASSA_SHOP_ID") else ""
 YOOKASSA_SECRET_KEY = env.string("YOOKASSA_SECRET_KEY") if env.given("YOOKASSA_SECRET_KEY") else ""

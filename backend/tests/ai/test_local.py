@@ -202,7 +202,7 @@ def test_the_reader_knows_no_foods_but_those_it_is_told() -> None:
 
 def test_it_says_plainly_that_it_cannot_see_pictures() -> None:
     with pytest.raises(Permanent, match="cannot see pictures") as caught:
-        LocalProvider().recognize(text="", language="en", photo=b"\xff\xd8")
+        LocalProvider().recognize(text="", language="en", pictures=[b"\xff\xd8"])
     assert caught.value.code == "pictures_not_supported"
 
 

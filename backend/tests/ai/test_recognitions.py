@@ -11,6 +11,7 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.ai.models import TEXT_LIMIT, Recognition
+from apps.ai.schemas import ErrorOut
 from apps.jobs.broker import listen_again
 from apps.nutrition.foods import load_foods
 from sandbox.embedded import Redis
@@ -21,7 +22,14 @@ from tests.processes import StartWorker, wait_for
 pytestmark = pytest.mark.django_db
 
 PORTION = {"name", "grams", "energy_kcal", "protein_g", "fat_g", "carbohydrate_g"}
-OF_ONE = {"GET": "", "POST": "/accept"}
+OF_ONE = [("GET", ""), ("POST", "/accept"), ("POST", "/cancel")]
+
+
+def waiting(pk: UUID, status: str = "pending") -> dict[str, Any]:
+    """What is shown of a recognition that has not ended."""
+    nothing = {"outcome": None, "message": "", "actions": [], "notes": "", "items": []}
+    more = {"photos": [], "meal_id": None, "error": None}
+    return {"id": str(pk), "status": status, **nothing, **more}
 
 
 def doorbell(server: Redis) -> list[dict[str, Any]]:
@@ -38,7 +46,7 @@ def test_a_text_is_accepted_and_a_worker_is_rung(
         assert doorbell(redis_server) == [], "before the row is there to be seen"
     row = Recognition.objects.get()
     assert response.status_code == 202
-    assert response.json() == {"id": str(row.pk), "status": "pending"}
+    assert response.json() == waiting(row.pk)
     assert response.headers["Location"] == f"{URL}/{row.pk}"
     assert response.headers["Retry-After"] == "1"
     assert (row.user, row.text, row.status, row.attempts) == (user, TEXT, "pending", 0)
@@ -111,15 +119,7 @@ def test_what_waits_says_when_to_look_again(eater: Client) -> None:
         Recognition.objects.update(status=status)
         response = look(eater, pk)
         assert response.headers["Retry-After"] == "1"
-        assert response.json() == {
-            "id": str(pk),
-            "status": status,
-            "items": [],
-            "notes": "",
-            "photos": [],
-            "meal_id": None,
-            "error": None,
-        }
+        assert response.json() == waiting(pk, status)
 
 
 @pytest.mark.usefixtures("foods")
@@ -151,7 +151,7 @@ def test_what_failed_says_so_in_the_language_asked_for(
     assert "Retry-After" not in response.headers
     body = response.json()
     assert (body["status"], body["items"]) == ("failed", [])
-    assert set(body["error"]) == {"code", "title", "detail"}
+    assert set(body["error"]) == {*ErrorOut.model_fields}
     assert (body["error"]["code"], body["error"]["title"]) == ("worker_lost", title)
     assert body["error"]["detail"].startswith(detail)
     problem(accept(eater, pk), 409, "recognition_not_done")
@@ -201,17 +201,21 @@ def test_an_answer_that_is_known_is_not_sent_again(
     assert bool(response.content) is (status == 200)
 
 
-@pytest.mark.parametrize("method", OF_ONE)
-def test_others_and_unknown_recognitions_are_not_there(eater: Client, method: str) -> None:
+@pytest.mark.parametrize(("method", "path"), OF_ONE)
+def test_others_and_unknown_recognitions_are_not_there(
+    eater: Client, method: str, path: str
+) -> None:
     theirs = asked(client_of(make_user()))
     before = Recognition.objects.values().get()
     for unseen in (theirs, uuid4(), "nonsense", f"{theirs}"[:-1]):
-        response = eater.generic(method, f"{URL}/{unseen}{OF_ONE[method]}")
+        response = eater.generic(method, f"{URL}/{unseen}{path}")
         problem(response, 404, "not_found")
     assert Recognition.objects.values().get() == before
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", ""), ("GET", "/x"), ("POST", "/x/accept")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", ""), ("GET", "/x"), ("POST", "/x/accept"), ("POST", "/x/cancel")]
+)
 def test_who_is_not_logged_in_is_told_so(client: Client, method: str, path: str) -> None:
     url = URL + path.replace("x", str(uuid4()))
     body = '{"text": "rice"}'

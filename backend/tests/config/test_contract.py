@@ -338,3 +338,34 @@ def test_autoscaling_takes_both_bounds_in_order(
     prefork = {"CELERY_WORKER_POOL": "prefork", "CELERY_TASK_TIME_LIMIT": "60"}
     environment = {**SOUND, **prefork, prefix: flag, **values}
     assert set(refused(environment, "worker")) == {f"{prefix}_{bound}" for bound in named}
+
+
+WAYS = {
+    "OPENROUTER_API_KEY": "sk-or-sound",
+    "AI_PROXY_URL": "http://proxy:8000/v1",
+    "AI_PROXY_SECRET": "between-us",
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "missing"),
+    [
+        ("local", [], []),
+        ("openrouter", ["OPENROUTER_API_KEY"], []),
+        ("openrouter", ["AI_PROXY_URL", "AI_PROXY_SECRET"], []),
+        ("openrouter", [*WAYS], []),
+        ("openrouter", [], ["OPENROUTER_API_KEY"]),
+        ("openrouter", ["AI_PROXY_URL"], ["AI_PROXY_SECRET"]),
+        ("openrouter", ["AI_PROXY_SECRET"], ["AI_PROXY_URL"]),
+        ("local", ["AI_PROXY_URL"], ["AI_PROXY_SECRET"]),
+    ],
+)
+def test_a_worker_has_a_way_to_its_provider(
+    provider: str, given: list[str], missing: list[str]
+) -> None:
+    environ = {**SOUND, "AI_PROVIDER": provider} | {name: WAYS[name] for name in given}
+    contract.check(environ, "web", "beat")
+    if not missing:
+        contract.check(environ, "worker")
+        return
+    assert set(refused(environ, "worker")) == {*missing}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from apps.ai.circuit import PROBE
 from apps.billing.gateway import CALL_DEADLINE, LISTING_DEADLINE
 from apps.billing.yookassa import CONNECT_SECONDS, READ_SECONDS
 from apps.jobs.models import Job
@@ -53,6 +54,17 @@ def test_a_job_with_money_may_look_up_and_call_before_it_is_killed() -> None:
         assert outside.total_seconds() + DATABASE_PATIENCE_SECONDS < stop_grace(service)
     assert CALL_DEADLINE.total_seconds() > CONNECT_SECONDS + READ_SECONDS
     assert READ_SECONDS > YOOKASSA_GIVES_UP_SECONDS
+
+
+def test_a_recognition_ends_before_its_worker_is_killed() -> None:
+    """Its longest call, and PostgreSQL away at the claim, at the call's record and at the end."""
+    longest = 55
+    limit = BY_NAME["AI_TIMEOUT_SECONDS"]
+    assert limit.parse(str(longest)) == longest
+    with pytest.raises(ValueError, match=str(longest)):
+        limit.parse(str(longest + 1))
+    assert longest + 3 * DATABASE_PATIENCE_SECONDS < stop_grace("celery-worker")
+    assert longest < PROBE.total_seconds(), "a probe has the circuit to itself"
 
 
 def test_a_request_ends_from_the_inside_out() -> None:

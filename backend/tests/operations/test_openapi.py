@@ -31,6 +31,8 @@ ROUTES = {
     ("GET", "/recognitions/{recognition_id}"),
     ("GET", PHOTO),
     ("POST", "/recognitions/{recognition_id}/accept"),
+    ("POST", "/recognitions/{recognition_id}/cancel"),
+    ("GET", "/quota"),
     ("GET", "/diary/{date}"),
     ("GET", "/health/"),
 }
@@ -137,6 +139,7 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     (("GET", PHOTO), 404, {}),
     (("POST", "/recognitions/{recognition_id}/accept"), 404, {}),
     (("POST", "/recognitions/{recognition_id}/accept"), 409, {}),
+    (("POST", "/recognitions/{recognition_id}/cancel"), 404, {}),
     (("GET", "/diary/{date}"), 422, {}),
 ]
 
@@ -175,7 +178,9 @@ def test_every_declared_error_was_seen_to_happen(document: dict[str, Any]) -> No
     seen |= {(("POST", "/auth/telegram"), 409)}  # test_leaving.py
     seen |= {(("GET", "/health/"), 503)}  # test_health.py
     # tests/ai/test_photos.py and test_photo_keeping.py
-    seen |= {(("GET", PHOTO), 410), (("GET", PHOTO), 503), (("POST", "/recognitions"), 503)}
+    seen |= {(("GET", PHOTO), 410), (("GET", PHOTO), 503)}
+    seen |= {(("POST", "/recognitions"), status) for status in (403, 429, 503)}  # test_quota.py
+    seen |= {(("POST", "/recognitions/{recognition_id}/cancel"), 409)}  # test_quota.py
     assert {
         (route, status)
         for route, operation in operations(document).items()

@@ -241,7 +241,7 @@ async function outcome({ body, retryAfter }) {
 function showAnswer(recognition) {
   const found = recognition.items.length > 0;
   answered = recognition.id;
-  element("progress").textContent = say(found ? "counted" : "nothing");
+  element("progress").textContent = recognition.message || say(found ? "counted" : "nothing");
   element("answer-items").replaceChildren(...recognition.items.map(itemLine));
   element("notes").textContent = recognition.notes;
   element("accept").hidden = !found;
