@@ -1,14 +1,15 @@
 """Recognitions over HTTP: ask, look, cancel, accept; and what is left of the quota."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.http import parse_etags
 from django.utils.translation import get_language
-from ninja import Header, Router, Status
+from ninja import Router, Status
+from ninja.params.functions import Header
 from pydantic import StringConstraints
 
 from apps.accounts.tokens import user_of
@@ -30,7 +31,7 @@ quota_router = Router()
 RETRY_AFTER_SECONDS = 1
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_LIMIT, pattern=r"^[!-~]+$")]
-IDEMPOTENCY_KEY: Any = Header(
+IDEMPOTENCY_KEY = Header(
     None,
     alias="Idempotency-Key",
     description="Any text of your making. The same key with the same content is answered with "

@@ -213,11 +213,6 @@ TROUBLES: Mapping[str, Trouble] = {
         _("The recognition has come to its end."),
         status=409,
     ),
-    "recognition_accepted": Trouble(
-        _("The meal is in the diary already"),
-        _("Change it there."),
-        status=409,
-    ),
     "nothing_to_count": Trouble(
         _("There is nothing here that could be counted"),
         _("Please take another photo or describe the meal in words."),

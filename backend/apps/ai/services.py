@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, timedelta
 from decimal import Decimal
+from functools import partial
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -183,7 +184,7 @@ def _ask_outside(provider: Provider, recognition: Recognition) -> Answer:
         raise
     except Permanent as error:
         if error.code in TURNED_AWAY:
-            meanwhile(lambda: _tell_operators(error.code))
+            meanwhile(partial(_tell_operators, error.code))
         raise
 
 
