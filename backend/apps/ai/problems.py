@@ -198,8 +198,8 @@ TROUBLES: Mapping[str, Trouble] = {
         status=422,
     ),
     "photo_deleted": Trouble(
-        _("The photo has been deleted"),
         _("Photos are not kept for so long"),
+        _("This one has been deleted."),
         status=410,
     ),
     "recognition_not_done": Trouble(

@@ -121,15 +121,13 @@ def test_an_old_photo_whose_file_is_gone_already_is_deleted_all_the_same(eater: 
 
 
 @pytest.mark.usefixtures("store")
-def test_files_that_no_row_names_go_after_a_day(
-    eater: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_no_row_names_go_after_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     kept_since = {}
     for days in (3, 2, 1, 0):
         then = timezone.now() - timedelta(days=days)
         monkeypatch.setattr("django.utils.timezone.now", lambda then=then: then)
         orphan = photo_store.save_file(b"orphan")
-        sent(eater, photo())
+        sent(client_of(make_user()), photo())
         monkeypatch.undo()
         kept_since[days] = orphan
     named = set(Photo.objects.values_list("key", flat=True))
