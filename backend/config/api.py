@@ -18,7 +18,7 @@ from apps.accounts.limits import SAFE_METHODS, write_limit
 from apps.accounts.tokens import logged_in
 from apps.ai.api import quota_router as quota
 from apps.ai.api import router as ai
-from apps.nutrition.api import router as nutrition
+from apps.nutrition.api import diary, foods, statistics, targets
 from apps.operations.api import router as operations
 from config import problems
 
@@ -70,5 +70,8 @@ api.add_router("/profile", profile, tags=["accounts"])
 api.add_router("/account", account, tags=["accounts"])
 api.add_router("/recognitions", ai, tags=["recognitions"])
 api.add_router("/quota", quota, tags=["recognitions"])
-api.add_router("/diary", nutrition, tags=["diary"])
+api.add_router("/foods", foods, tags=["foods"])
+api.add_router("/diary", diary, tags=["diary"])
+api.add_router("/targets", targets, tags=["targets"])
+api.add_router("/statistics", statistics, tags=["statistics"])
 api.add_router("/health", operations, tags=["operations"])

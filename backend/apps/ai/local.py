@@ -13,6 +13,7 @@ from apps.ai.local_weights import Weight, weigh
 from apps.ai.providers import Answer, Call, Item
 from apps.jobs.errors import Permanent
 from apps.nutrition.models import NUTRIENTS, Food, FoodName, Measure
+from apps.nutrition.search import NOT_EVERYDAY
 
 CENT = Decimal("0.01")
 # More than this of one food is a slip of the finger, as is nothing of it.
@@ -22,7 +23,6 @@ MAX_RUNS = 300
 MAX_WORDS = 10
 # A heading of the table that stands over more rows than this ("Snacks") names no food.
 MAX_ROWS = 30
-NOT_EVERYDAY = ("Baby Foods", "Fast Foods", "Restaurant Foods")
 # A food found by the table's own heading may be another kind of it than was eaten.
 BY_HEADING = Decimal("0.7")
 NOTES = {
@@ -96,7 +96,8 @@ def find_headings(names: Iterable[str]) -> dict[str, Food]:
         for part in (1, 2)
     )
     rows = (
-        Food.objects.exclude(group__in=NOT_EVERYDAY)
+        Food.objects.of_table()
+        .exclude(group__in=NOT_EVERYDAY)
         .annotate(heading=Lower(heading), kind=Lower(Concat(kind, Value(" "), heading)))
         .filter(Q(heading__in=spelled) | Q(kind__in=spelled))
         .order_by(Length("name"), "source_id")

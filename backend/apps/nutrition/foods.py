@@ -24,7 +24,7 @@ FOODS, MEASURES, EVERYDAY = FILES = (
 )
 LANGUAGES = ("en", "ru")
 # Raised when this module reads the same files differently, so that they are loaded again.
-FORMAT = 1
+FORMAT = 2
 # The key of the advisory lock: any number that nothing else in this database locks.
 LOCK = 0x464F4F44
 BATCH = 2000
@@ -34,6 +34,7 @@ UPDATED = (
     "common_name",
     "title_en",
     "title_ru",
+    "synonyms",
     "grams_each",
     *NUTRIENTS,
     "fiber_g",
@@ -90,12 +91,13 @@ def is_loaded(checksum: str) -> bool:
 def replace_foods(progress: Progress) -> Loaded:
     everyday = {row["ndb_no"]: row for row in read_rows(EVERYDAY)}
     foods = [build_food(row, everyday.get(row["ndb_no"], {})) for row in read_rows(FOODS)]
-    Food.objects.exclude(source_id__in=[food.source_id for food in foods]).delete()
-    for batch in batches("foods", foods, progress):
+    Food.objects.of_table().exclude(source_id__in=[food.source_id for food in foods]).delete()
+    for batch in batches("foods", changed_foods(foods), progress):
         Food.objects.bulk_create(
             batch, update_conflicts=True, unique_fields=["source_id"], update_fields=UPDATED
         )
-    keys = dict(Food.objects.values_list("source_id", "pk"))
+    stored = Food.objects.of_table().values_list("source_id", "pk")
+    keys = {source_id: pk for source_id, pk in stored if source_id is not None}
     # Nothing points at measures and names, so they are written anew.
     measures = [build_measure(row, keys) for row in read_rows(MEASURES)]
     Measure.objects.all().delete()
@@ -106,6 +108,16 @@ def replace_foods(progress: Progress) -> Loaded:
     for named in batches("names", names, progress):
         FoodName.objects.bulk_create(named)
     return Loaded(changed=True, foods=len(foods), measures=len(measures), names=len(names))
+
+
+def changed_foods(foods: list[Food]) -> list[Food]:
+    """Those that the table lacks or has otherwise: a release rarely changes more than a few."""
+    stored = {row[0]: row[1:] for row in Food.objects.of_table().values_list("source_id", *UPDATED)}
+    return [
+        food
+        for food in foods
+        if stored.get(food.source_id) != tuple(getattr(food, field) for field in UPDATED)
+    ]
 
 
 def batches(what: str, rows: list[T], progress: Progress) -> Iterator[list[T]]:
@@ -127,6 +139,7 @@ def build_food(row: Row, everyday: Row) -> Food:
         common_name=row["common_name"],
         title_en=everyday.get("title_en", ""),
         title_ru=everyday.get("title_ru", ""),
+        synonyms="|".join(everyday.get(f"names_{language}", "") for language in LANGUAGES),
         grams_each=optional(everyday.get("grams_each", "")),
         fiber_g=optional(row["fiber_g"]),
         sugar_g=optional(row["sugar_g"]),

@@ -1,52 +1,183 @@
 """Shapes that speak of food, for this app's API and those above it."""
 
-from datetime import date, datetime
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
 
-from ninja import Schema
+from django.utils.translation import gettext as _
+from ninja import Field, Schema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    StringConstraints,
+)
 
-from apps.nutrition.models import Meal
-from apps.nutrition.queries import Day, sum_nutrients
-from config.schemas import Amount
+from apps.nutrition.models import Food, Meal, Targets
+from apps.nutrition.queries import Day, measures_of, sum_nutrients
+from apps.nutrition.services.diary import round_to_cents
+from config.schemas import EARLIEST, LATEST, Amount, CalendarDate
+
+
+def _written_time(value: Any) -> Any:
+    """Refuse what pydantic would also read as a time: Unix timestamps."""
+    if not isinstance(value, str) or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", value):
+        raise ValueError(_("Takes a date, a time and an offset: 2026-01-31T08:30:00+03:00"))
+    return value
+
+
+def without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError(_("May not hold NUL characters"))
+    return text
+
+
+DiaryDate = Annotated[
+    CalendarDate,
+    Field(ge=EARLIEST, le=LATEST, description="YYYY-MM-DD", examples=["2026-01-31"]),
+]
+# A day inside of what a diary has, so that it is a date of it in every zone.
+MealTime = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_time),
+    Field(
+        ge=datetime(1970, 1, 2, tzinfo=UTC),
+        lt=datetime(2199, 12, 31, tzinfo=UTC),
+        description="With an offset from UTC",
+        examples=["2026-01-31T08:30:00+03:00"],
+    ),
+]
+FoodText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=128),
+    AfterValidator(without_nul),
+]
+Grams = Annotated[Decimal, Field(ge=Decimal("0.01"), le=10_000), AfterValidator(round_to_cents)]
+Kilocalories = Annotated[Decimal, Field(ge=0, le=100_000), AfterValidator(round_to_cents)]
+NutrientGrams = Annotated[Decimal, Field(ge=0, le=10_000), AfterValidator(round_to_cents)]
+
+PerHundredKcal = Annotated[Decimal, Field(ge=0, le=1000), AfterValidator(round_to_cents)]
+PerHundredGrams = Annotated[Decimal, Field(ge=0, le=100), AfterValidator(round_to_cents)]
 
 
 class NutrientsOut(Schema):
-    energy_kcal: Amount
-    protein_g: Amount
-    fat_g: Amount
-    carbohydrate_g: Amount
+    energy_kcal: Amount = Field(examples=[155.0])
+    protein_g: Amount = Field(examples=[12.58])
+    fat_g: Amount = Field(examples=[10.61])
+    carbohydrate_g: Amount = Field(examples=[1.12])
 
 
 class PortionOut(NutrientsOut):
-    name: str
-    grams: Amount
+    name: str = Field(examples=["Boiled egg"])
+    grams: Amount = Field(examples=[100.0])
+    doubtful: bool = Field(
+        description="The energy is more than 25 % off 4·protein + 9·fat + 4·carbohydrate",
+        examples=[False],
+    )
+
+
+class MealItemOut(PortionOut):
+    id: int = Field(examples=[71])
+    food_id: int | None = Field(description="The food that it is of, if one", examples=[112])
 
 
 class MealOut(Schema):
-    id: int
+    id: int = Field(examples=[15])
+    date: DiaryDate = Field(description="The day that it was eaten on, where its eater was")
     eaten_at: datetime
+    time_zone: str = Field(description="The zone it was eaten in", examples=["Europe/Moscow"])
     totals: NutrientsOut
-    items: list[PortionOut]
+    items: list[MealItemOut]
 
     @classmethod
     def of(cls, meal: Meal) -> "MealOut":
         items = list(meal.items.all())
         return cls(
             id=meal.pk,
+            date=meal.date,
             eaten_at=meal.eaten_at,
+            time_zone=meal.time_zone,
             totals=NutrientsOut(**sum_nutrients(items)),
-            items=[PortionOut.from_orm(item) for item in items],
+            items=[MealItemOut.from_orm(item) for item in items],
         )
+
+
+class TargetsOut(NutrientsOut):
+    from_date: date = Field(description="The day since which they hold")
+    by_hand: bool = Field(description="Set by the user, not computed", examples=[False])
+
+    @classmethod
+    def of(cls, targets: Targets | None) -> "TargetsOut | None":
+        return cls.from_orm(targets) if targets is not None else None
 
 
 class DayOut(Schema):
     date: date
     totals: NutrientsOut
+    targets: TargetsOut | None = Field(description="What was meant to be eaten; null where nothing")
+    left: NutrientsOut | None = Field(description="Targets less totals; negative beyond them")
+    missing: list[str] = Field(
+        description="What the profile lacks for targets; empty where there are some",
+        examples=[["weight_kg"]],
+    )
     meals: list[MealOut]
 
     @classmethod
-    def of(cls, day: Day) -> "DayOut":
+    def of(cls, day: Day, missing: list[str]) -> "DayOut":
         return cls(
             date=day.date,
             totals=NutrientsOut(**day.totals),
+            targets=TargetsOut.of(day.targets),
+            left=NutrientsOut(**day.left) if day.left is not None else None,
+            missing=missing,
             meals=[MealOut.of(meal) for meal in day.meals],
         )
+
+
+class MeasureOut(Schema):
+    name: str = Field(examples=["cup"])
+    grams: Amount = Field(description="What one weighs", examples=[244.0])
+
+
+class FoodOut(NutrientsOut):
+    """Nutrients are per 100 g."""
+
+    id: int = Field(examples=[112])
+    title: str = Field(description="In the language asked for", examples=["Boiled egg"])
+    name: str = Field(
+        description="As its table has it", examples=["Egg, whole, cooked, hard-boiled"]
+    )
+    own: bool = Field(description="The user's own", examples=[False])
+    favourite: bool = Field(examples=[False])
+    fiber_g: Amount | None
+    sugar_g: Amount | None
+    grams_each: Amount | None = Field(description="What one piece weighs", examples=[50.0])
+    doubtful: bool = Field(
+        description="The energy is more than 25 % off 4·protein + 9·fat + 4·carbohydrate",
+        examples=[False],
+    )
+    measures: list[MeasureOut]
+
+    @classmethod
+    def of(cls, food: Food, language: str) -> "FoodOut":
+        """`food` is one of `search.seen_foods`."""
+        fields = ("energy_kcal", "protein_g", "fat_g", "carbohydrate_g", "fiber_g", "sugar_g")
+        return cls(
+            id=food.pk,
+            title=food.title(language),
+            name=food.name,
+            own=food.owner_id is not None,
+            favourite=getattr(food, "favourite", False),
+            grams_each=food.grams_each,
+            doubtful=food.doubtful,
+            measures=[
+                MeasureOut(name=measure.name, grams=round_to_cents(measure.grams))
+                for measure in measures_of(food)
+            ],
+            **{field: getattr(food, field) for field in fields},
+        )
+
+
+class FoodPage(Schema):
+    foods: list[FoodOut]

@@ -15,6 +15,7 @@ from apps.accounts.models import User
 from apps.ai.local_tokens import MAX_NAME, tokenize
 from apps.nutrition.foods import DATA, EVERYDAY, FOODS, MEASURES, load_foods
 from apps.nutrition.models import Food, FoodName, FoodTable, Meal, MealItem, Measure
+from apps.nutrition.search import search_foods
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("foods")]
 
@@ -27,7 +28,7 @@ def rows(name: str) -> list[dict[str, str]]:
 def everything() -> list[list[tuple[object, ...]]]:
     """All that is loaded, without the keys that a reload may change."""
     return [
-        sorted(Food.objects.order_by("pk").values_list()),
+        list(Food.objects.order_by("pk").values_list()),
         sorted(Measure.objects.values_list("food_id", "position", "amount", "name", "grams")),
         sorted(FoodName.objects.values_list("language", "name", "food_id")),
     ]
@@ -46,19 +47,33 @@ def test_an_unchanged_table_is_one_query() -> None:
     assert len(queries) == 1
 
 
-def test_loading_again_changes_nothing() -> None:
+def test_loading_again_changes_nothing_and_nothing_of_peoples_own() -> None:
+    user = User.objects.create(telegram_id=1)
+    own = Food.objects.create(
+        owner=user, name="Pie", energy_kcal=1, protein_g=0, fat_g=0, carbohydrate_g=0
+    )
+    for food in (own, Food.objects.get(source_id="01129")):
+        user.favourites.create(food=food)
     before = everything()
     assert load_foods(force=True).changed
     assert everything() == before
+    assert user.favourites.count() == 2
 
 
 def test_a_changed_row_is_put_right_and_keeps_its_key() -> None:
+    """The changed rows here are those of a release that knew neither this name nor synonyms."""
     egg = Food.objects.get(source_id="01129")
+    user = User.objects.create(telegram_id=1)
     Food.objects.filter(pk=egg.pk).update(name="wrong", energy_kcal=Decimal(1))
+    Food.objects.filter(source_id="01022").update(synonyms="")
+    assert search_foods(user=user, text="голландский", limit=1) == []
+    assert search_foods(user=user, text="gouda", limit=1)  # by its title, at once
     FoodTable.objects.update(checksum="of another release")
     assert load_foods().changed
     again = Food.objects.get(pk=egg.pk)
     assert (again.name, again.energy_kcal) == (egg.name, egg.energy_kcal)
+    (gouda,) = search_foods(user=user, text="голландский", limit=1)
+    assert gouda.source_id == "01022"
     assert not load_foods().changed
 
 

@@ -33,7 +33,29 @@ ROUTES = {
     ("POST", "/recognitions/{recognition_id}/accept"),
     ("POST", "/recognitions/{recognition_id}/cancel"),
     ("GET", "/quota"),
+    ("GET", "/foods"),
+    ("POST", "/foods"),
+    ("GET", "/foods/own"),
+    ("GET", "/foods/recent"),
+    ("GET", "/foods/favourites"),
+    ("GET", "/foods/{food_id}"),
+    ("PUT", "/foods/{food_id}"),
+    ("DELETE", "/foods/{food_id}"),
+    ("PUT", "/foods/{food_id}/favourite"),
+    ("DELETE", "/foods/{food_id}/favourite"),
+    ("POST", "/diary/meals"),
+    ("GET", "/diary/meals/{meal_id}"),
+    ("PATCH", "/diary/meals/{meal_id}"),
+    ("DELETE", "/diary/meals/{meal_id}"),
+    ("POST", "/diary/meals/{meal_id}/copy"),
+    ("POST", "/diary/meals/{meal_id}/items"),
+    ("PATCH", "/diary/meals/{meal_id}/items/{item_id}"),
+    ("DELETE", "/diary/meals/{meal_id}/items/{item_id}"),
     ("GET", "/diary/{date}"),
+    ("GET", "/targets"),
+    ("PUT", "/targets"),
+    ("DELETE", "/targets"),
+    ("GET", "/statistics"),
     ("GET", "/health/"),
 }
 OPEN = {("POST", "/auth/telegram"), ("POST", "/auth/refresh"), ("GET", "/health/")}
@@ -110,6 +132,8 @@ def test_every_body_has_a_schema(document: dict[str, Any]) -> None:
 
 
 JSON = {"content_type": "application/json"}
+UNKNOWN_FOOD = '{"items": [{"food_id": 4611686018427387904, "grams": 1}]}'
+PIE = '{"name": "Pie", "energy_kcal": 267, "protein_g": 5, "fat_g": 10, "carbohydrate_g": 38}'
 ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     *(
         (route, status, {"data": data, "content_type": kind})
@@ -120,6 +144,14 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
             ("PATCH", "/profile"),
             ("PUT", "/profile/weights/{date}"),
             ("POST", "/recognitions"),
+            ("POST", "/foods"),
+            ("PUT", "/foods/{food_id}"),
+            ("POST", "/diary/meals"),
+            ("PATCH", "/diary/meals/{meal_id}"),
+            ("POST", "/diary/meals/{meal_id}/copy"),
+            ("POST", "/diary/meals/{meal_id}/items"),
+            ("PATCH", "/diary/meals/{meal_id}/items/{item_id}"),
+            ("PUT", "/targets"),
         )
         for status, data, kind in [
             (400, "{", "application/json"),
@@ -141,6 +173,31 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     (("POST", "/recognitions/{recognition_id}/accept"), 409, {}),
     (("POST", "/recognitions/{recognition_id}/cancel"), 404, {}),
     (("GET", "/diary/{date}"), 422, {}),
+    (("GET", "/foods"), 422, {}),
+    *(
+        (("GET", f"/foods/{kept}"), 422, {"query_params": {"limit": 0}})
+        for kept in ("own", "recent", "favourites")
+    ),
+    (("GET", "/targets"), 422, {"query_params": {"date": "today"}}),
+    (("GET", "/statistics"), 422, {}),
+    (("POST", "/diary/meals"), 404, {"data": UNKNOWN_FOOD, **JSON}),
+    *(
+        ((method, path), 404, {"data": data, **JSON})
+        for method, path, data in [
+            ("GET", "/foods/{food_id}", ""),
+            ("PUT", "/foods/{food_id}", PIE),
+            ("DELETE", "/foods/{food_id}", ""),
+            ("PUT", "/foods/{food_id}/favourite", ""),
+            ("DELETE", "/foods/{food_id}/favourite", ""),
+            ("GET", "/diary/meals/{meal_id}", ""),
+            ("PATCH", "/diary/meals/{meal_id}", '{"eaten_at": "2026-01-01T12:00Z"}'),
+            ("DELETE", "/diary/meals/{meal_id}", ""),
+            ("POST", "/diary/meals/{meal_id}/copy", '{"date": "2026-01-01"}'),
+            ("POST", "/diary/meals/{meal_id}/items", '{"food_id": 1, "grams": 1}'),
+            ("PATCH", "/diary/meals/{meal_id}/items/{item_id}", "{}"),
+            ("DELETE", "/diary/meals/{meal_id}/items/{item_id}", ""),
+        ]
+    ),
 ]
 
 
@@ -151,7 +208,8 @@ def path_of(template: str, client: Client, status: int) -> str:
         asked = client.post(f"{PREFIX}/recognitions", {"text": "рис"}, "application/json")
         known = asked.json()["id"]
     day = "2026-01-01" if status == 404 else "today"
-    return PREFIX + template.format(recognition_id=known, date=day, number=1)
+    none = {"food_id": 0, "meal_id": 0, "item_id": 0}
+    return PREFIX + template.format(recognition_id=known, date=day, number=1, **none)
 
 
 @pytest.mark.django_db
@@ -181,6 +239,9 @@ def test_every_declared_error_was_seen_to_happen(document: dict[str, Any]) -> No
     seen |= {(("GET", PHOTO), 410), (("GET", PHOTO), 503)}
     seen |= {(("POST", "/recognitions"), status) for status in (403, 429, 503)}  # test_quota.py
     seen |= {(("POST", "/recognitions/{recognition_id}/cancel"), 409)}  # test_quota.py
+    # tests/nutrition/test_foods.py and test_meals.py
+    seen |= {(("POST", "/foods"), 409), (("PUT", "/foods/{food_id}/favourite"), 409)}
+    seen |= {(("POST", "/diary/meals/{meal_id}/items"), 409)}
     assert {
         (route, status)
         for route, operation in operations(document).items()
