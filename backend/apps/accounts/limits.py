@@ -1,9 +1,10 @@
 """How often somebody may: limits of the API, counted in Redis for all processes together.
 
 Every route that changes something has `write_limit`, by `config.api`; a route or router that
-names another `throttle` has that instead. Counts share the broker's Redis database, each key
-expiring by itself, so there is nothing more to configure or to fill up. While Redis is away
-everybody is served: a limit protects us from haste, and is not worth refusing people for.
+names another `throttle` has that instead (`throttle=[]`: none). Counts share the broker's Redis
+database, each key expiring by itself, so there is nothing more to configure or to fill up. While
+Redis is away everybody is served: a limit protects us from haste, and is not worth refusing
+people for.
 """
 
 import logging

@@ -58,7 +58,7 @@ def get_or_create_user(
     )
     if not created and first_name and user.first_name != first_name[:255]:
         user.first_name = first_name[:255]
-        user.save(update_fields=["first_name"])
+        User.objects.filter(pk=user.pk).update(first_name=user.first_name)
     return user
 
 

@@ -192,6 +192,20 @@ def test_two_processes_count_together(start_server: StartServer, user: User) -> 
     assert all(int(a.headers["Retry-After"]) >= 1 for a in answers if a.status_code == 429)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_behind_a_proxy_people_are_told_apart(start_server: StartServer) -> None:
+    allowed, _ = RATE_LIMITS["login"]
+    _, client = start_server()
+
+    def log_in_from(address: str) -> int:
+        headers = {"X-Forwarded-For": address}
+        return client.post(LOGIN, json={"init_data": ""}, headers=headers).status_code
+
+    assert Counter(log_in_from("203.0.113.7") for _ in range(allowed)) == {401: allowed}
+    assert 429 in [log_in_from("203.0.113.7") for _ in range(10)]
+    assert log_in_from("203.0.113.8") == 401
+
+
 # ---- Without Redis
 
 
