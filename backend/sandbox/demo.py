@@ -94,6 +94,7 @@ class Stack:
             "GUNICORN_BIND": f"127.0.0.1:{self._port}",
             "RUN_MIGRATIONS": "1",
             "TELEGRAM_BOT_TOKEN": "1:development",
+            "PHOTO_DIR": str(self.data / "photos"),
         }
         entrypoint = str(ROOT / "entrypoint.sh")
         celery = [entrypoint, "celery", "-A", "config"]

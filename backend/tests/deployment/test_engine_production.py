@@ -1,5 +1,6 @@
 """compose.yml alone, on a real engine: built, brought up, used, looked at."""
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -7,8 +8,10 @@ from collections.abc import Iterator
 import httpx
 import init_data_py
 import pytest
+from PIL import Image
 
 from sandbox.round_trip import eat
+from tests.ai.pictures import encode, plate
 from tests.deployment.engine import (
     BOT_TOKEN,
     Stack,
@@ -293,3 +296,60 @@ def test_a_wrong_environment_is_told_in_the_last_words(stack: Stack) -> None:
         assert "RUN_MIGRATIONS: got 'true'; takes 0 or 1" in text
         assert "GUNICORN_THREADS: got 'many'; takes a whole number from 1 to 32" in text
     assert "exit code 78" in words
+
+
+def test_a_photo_is_served_by_nginx_to_its_owner_alone(stack: Stack) -> None:
+    def headers(telegram_id: int) -> dict[str, str]:
+        answer = httpx.post(
+            f"{stack.url}/api/v1/auth/telegram", json={"init_data": login_data(telegram_id)}
+        )
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    owner, other = headers(61), headers(62)
+    url = f"{stack.url}/api/v1/recognitions"
+    asked = httpx.post(
+        url, files={"photo": encode(plate(3000, 2000), "HEIF")}, headers=owner, timeout=60
+    )
+    assert asked.status_code == 202, asked.text
+    photo = f"{url}/{asked.json()['id']}/photos/1"
+    got = httpx.get(photo, headers=owner)
+    assert Image.open(io.BytesIO(got.content)).size == (1024, 683)
+    assert got.headers["Content-Type"] == "image/jpeg"
+    assert got.headers["Cache-Control"].startswith("private")
+    assert got.headers["X-Content-Type-Options"] == "nosniff"
+    assert "X-Accel-Redirect" not in got.headers
+    assert httpx.get(photo, headers=other).status_code == 404
+    assert httpx.get(photo).status_code == 401
+    for root in (stack.url, stack.check_url):
+        key = stack.compose(
+            "exec", "-T", "frontend", "sh", "-c", "cd /srv/photos && ls -d */*.jpg"
+        ).split()[0]
+        assert httpx.get(f"{root}/internal/photos/{key}", headers=owner).status_code == 404
+    refused = stack.compose("exec", "-T", "frontend", "touch", "/srv/photos/x", check=False)
+    assert "Read-only file system" in refused
+    written = stack.compose(
+        "exec", "-T", "celery-worker", "sh", "-c", "touch /srv/photos/x && rm /srv/photos/x"
+    )
+    assert written == ""
+
+
+def test_a_form_that_is_too_big_ends_at_nginx(stack: Stack) -> None:
+    """With the problem that the backend would answer; elsewhere a megabyte is too big."""
+    for path, size in (("recognitions", 22), ("auth/telegram", 2)):
+        answer = httpx.post(f"{stack.url}/api/v1/{path}", content=bytes(size << 20), timeout=60)
+        assert answer.status_code == 413
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["code"] == "request_too_big"
+
+
+def test_the_image_can_speak_to_a_bucket(stack: Stack) -> None:
+    """What it leaves out of the client's descriptions is of other services."""
+    said = stack.compose(
+        "exec", "-T", "-e", "PHOTO_STORAGE=s3", "-e", "S3_ENDPOINT_URL=http://127.0.0.1:9",
+        "-e", "S3_BUCKET=photos", "-e", "S3_ACCESS_KEY=key", "-e", "S3_SECRET_KEY=secret",
+        "backend", "python", "manage.py", "shell", "--no-imports", "-c",
+        "from apps.ai import photo_store\n"
+        "try: photo_store.save_file(b'')\n"
+        "except photo_store.PhotoStoreAway as error: print('away:', error)",
+    )  # fmt: skip
+    assert 'away: Could not connect to the endpoint URL: "http://127.0.0.1:9/photos/' in said
