@@ -48,9 +48,11 @@ class PictureUpload(FileUploadHandler):
         if start + len(raw_data) > MOST_BYTES:
             raise BadPicture("picture_too_big")
         try:
-            self.file.write(raw_data)
-        except OSError:  # the tmpfs is full of others' uploads
-            raise PicturesBusy from None
+            written = self.file.write(raw_data)
+        except OSError:
+            written = 0
+        if written != len(raw_data):  # the tmpfs is full of others' uploads
+            raise PicturesBusy
 
     def file_complete(self, file_size: int) -> "UploadedFile[bytes]":
         return UploadedFile(self.file, self.file_name, self.content_type, file_size)

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import re
+import resource
+import signal
 import socket
 from typing import Any
 from uuid import UUID, uuid4
@@ -241,4 +243,22 @@ def test_bombs_do_not_move_the_server(start_server: StartServer, tmp_path: Any) 
             URL, files={"photo": bomb}, headers={"Authorization": token}, timeout=60
         )
         assert response.status_code in (415, 422), json.dumps(response.json())
+    assert not Recognition.objects.exists()
+
+
+def test_while_there_is_no_room_for_uploads_they_are_put_off(eater: Client) -> None:
+    """A file of limited size behaves as a full file system: a part is written, then nothing."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        for size in (99_000, 100_001, 3_000_000):
+            response = send(eater, bytes(size))
+            if size < 100_000:
+                problem(response, 415, "picture_unsupported")
+            else:
+                problem(response, 503, "pictures_busy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
     assert not Recognition.objects.exists()
