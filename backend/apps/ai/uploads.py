@@ -14,8 +14,9 @@ from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent, TooManyFilesSent
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http import HttpRequest, UnreadablePostError
+from django.http import HttpRequest, QueryDict, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
+from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 from ninja import Schema
 from ninja.errors import ValidationError
@@ -37,25 +38,57 @@ PATIENCE_SECONDS = 25.0
 
 
 class PictureUpload(FileUploadHandler):
-    """Refuses a file as soon as it is too big. Nothing stays behind, however a process ends."""
+    """Keeps nothing of a file that is too big, and nothing at all once a process has ended.
+
+    What is refused is read to its end all the same: a proxy that finds the connection closed
+    while it is still writing may lose the answer.
+    """
+
+    file: BinaryIO | None = None
+    trouble: Exception | None = None
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
-        # Closed with the request.
-        self.file = TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR, buffering=0)  # noqa: SIM115
+        if self.trouble is None:
+            # Closed when it is given up, or with the request.
+            self.file = TemporaryFile(  # noqa: SIM115
+                dir=settings.FILE_UPLOAD_TEMP_DIR, buffering=0
+            )
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        if self.file is None:
+            return
         if start + len(raw_data) > MOST_BYTES:
-            raise BadPicture("picture_too_big")
-        try:
-            written = self.file.write(raw_data)
-        except OSError:
-            written = 0
-        if written != len(raw_data):  # the tmpfs is full of others' uploads
-            raise PicturesBusy
+            self.give_up(BadPicture("picture_too_big"))
+        elif not _fits(self.file, raw_data):
+            self.give_up(PicturesBusy())
 
-    def file_complete(self, file_size: int) -> "UploadedFile[bytes]":
-        return UploadedFile(self.file, self.file_name, self.content_type, file_size)
+    def file_complete(self, file_size: int) -> "UploadedFile[bytes] | None":
+        file, self.file = self.file, None
+        if file is None:
+            return None
+        return UploadedFile(file, self.file_name, self.content_type, file_size)
+
+    def upload_complete(self) -> None:
+        if self.file is not None:  # the last one had no end
+            self.give_up(MultiPartParserError("cut off"))
+        if self.trouble is not None:
+            raise self.trouble
+
+    def give_up(self, trouble: Exception) -> None:
+        """Make room at once; a file that nobody closes waits for the garbage collector."""
+        self.trouble = trouble
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+def _fits(file: BinaryIO, data: bytes) -> bool:
+    """Write it; False where the tmpfs is full of others' uploads, and takes a part or nothing."""
+    try:
+        return file.write(data) == len(data)
+    except OSError:
+        return False
 
 
 def read_form(request: HttpRequest) -> tuple[dict[str, Any], list[BinaryIO]]:
@@ -66,7 +99,7 @@ def read_form(request: HttpRequest) -> tuple[dict[str, Any], list[BinaryIO]]:
     if int(request.META.get("CONTENT_LENGTH") or 0) > MOST_FORM_BYTES:
         raise Problem(413, "request_too_big", _("The request is too big"))
     try:
-        fields, files = request.POST, request.FILES
+        fields, files = _parse(request)
     except TooManyFilesSent:
         raise Refused("too_many_pictures") from None
     except (MultiPartParserError, TooManyFieldsSent, UnreadablePostError):
@@ -78,6 +111,16 @@ def read_form(request: HttpRequest) -> tuple[dict[str, Any], list[BinaryIO]]:
             [{"type": "unknown", "loc": ("body", "body", name), "msg": message} for name in unknown]
         )
     return fields.dict(), [cast(BinaryIO, file.file) for file in files.getlist(PHOTO)]
+
+
+def _parse(request: HttpRequest) -> "tuple[QueryDict, MultiValueDict[str, UploadedFile[bytes]]]":
+    try:
+        return request.POST, request.FILES
+    except Exception as error:
+        for handler in request.upload_handlers:
+            if isinstance(handler, PictureUpload):
+                handler.give_up(error)
+        raise
 
 
 def read_pictures(files: Sequence[BinaryIO]) -> list[Picture]:

@@ -7,9 +7,11 @@ import re
 import resource
 import signal
 import socket
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psutil
 import pytest
 from django.conf import settings as configured
 from django.core.files.storage import FileSystemStorage, storages
@@ -25,6 +27,7 @@ from apps.ai.tasks import recognize
 from tests.ai.asking import URL, look
 from tests.ai.pictures import encode, photo, plate, png, png_bomb
 from tests.http import StartServer, client_of, make_user, problem
+from tests.processes import Process, wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -216,13 +219,19 @@ def test_an_upload_leaves_no_file_behind(start_server: StartServer, tmp_path: An
     token = client_of(user).defaults["HTTP_AUTHORIZATION"]
     spool = tmp_path / "spool"
     spool.mkdir()
-    _, http = start_server(TMPDIR=str(spool), PHOTO_DIR=str(tmp_path / "kept"))
+    server, http = start_server(TMPDIR=str(spool), PHOTO_DIR=str(tmp_path / "kept"))
     response = http.post(
         URL, files=[("photo", photo())] * 2, headers={"Authorization": token}, timeout=60
     )
     assert response.status_code == 202, response.text
     assert len(list((tmp_path / "kept").glob("*/*.jpg"))) == 2
-    assert list(spool.iterdir()) == []
+    assert held(server, spool) == []
+    for pictures in ([bytes(MOST_BYTES + 1)], [photo(), bytes(MOST_BYTES + 1)], [photo(), b"x"]):
+        response = http.post(
+            URL, files=[("photo", one) for one in pictures], headers={"Authorization": token}
+        )
+        assert response.status_code in (413, 415), response.text
+        assert held(server, spool) == []
     head = (
         f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {token}\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000000\r\n\r\n"
@@ -230,9 +239,24 @@ def test_an_upload_leaves_no_file_behind(start_server: StartServer, tmp_path: An
     )
     with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as client:
         client.sendall(head.encode() + bytes(1_000_000))
-    assert http.get("/health/live/").status_code == 200
-    assert list(spool.iterdir()) == []
+    wait_for(lambda: held(server, spool) == [], "nothing is held")
     assert Recognition.objects.count() == 1
+
+
+def held(server: Process, folder: Path) -> list[str]:
+    """Files there, nameless ones too, that the server's processes hold open."""
+    processes = [psutil.Process(server.popen.pid)]
+    processes += processes[0].children(recursive=True)
+    links = [link for one in processes for link in Path(f"/proc/{one.pid}/fd").iterdir()]
+    targets = [os.readlink(link) for link in links if link.is_symlink()]  # noqa: PTH115
+    return [*map(str, folder.iterdir()), *(one for one in targets if one.startswith(str(folder)))]
+
+
+def test_who_is_refused_unread_gets_to_know_it(start_server: StartServer) -> None:
+    _, http = start_server()
+    for _ in range(5):
+        response = http.post(URL, files={"photo": bytes(15 << 20)})
+        assert response.status_code == 401
 
 
 def test_bombs_do_not_move_the_server(start_server: StartServer, tmp_path: Any) -> None:
