@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
+from apps.operations.health import TIMEOUT_SECONDS
 from sandbox.embedded import Redis
 from tests.http import StartServer
 from tests.processes import Process, wait_for
@@ -22,7 +23,7 @@ from tests.processes import Process, wait_for
 REPORTS = ("/health/", "/api/v1/health/")
 LIVE = "/health/live/"
 CHECKS = {"database", "migrations", "redis"}
-SOON_SECONDS = 2.5
+SOON_SECONDS = 2 * TIMEOUT_SECONDS  # nobody waits behind the time-out of another
 THREADS = 22
 
 
