@@ -94,17 +94,23 @@ def load(environ: Mapping[str, str], role: str | None = None) -> Environment:
     """
     values: dict[str, Value | None] = {}
     problems = list(_read(environ, role, values))
-    problems += _shop_problems(values)
-    problems += _storage_problems(values)
-    if role in (None, "worker"):
-        problems += _pool_problems(values)
-    if role == "worker":
-        problems += _provider_problems(values)
-    if values["DJANGO_SETTINGS_MODULE"] == PRODUCTION:
-        problems += _production_problems(values)
+    wrong = {problem.name for problem in problems}
+    problems += (problem for problem in _together(values, role) if problem.name not in wrong)
     if problems:
         raise ContractError(problems)
     return Environment(values)
+
+
+def _together(values: Mapping[str, Value | None], role: str | None) -> Iterator[Problem]:
+    """What is right by itself, but not beside the others."""
+    yield from _shop_problems(values)
+    yield from _storage_problems(values)
+    if role in (None, "worker"):
+        yield from _pool_problems(values)
+    if role == "worker":
+        yield from _provider_problems(values)
+    if values["DJANGO_SETTINGS_MODULE"] == PRODUCTION:
+        yield from _production_problems(values)
 
 
 def _read(
@@ -189,6 +195,8 @@ def _storage_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
 
 def _pool_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
     """What the chosen pool would silently ignore."""
+    if values["CELERY_WORKER_POOL"] is None:
+        return  # not one that can be chosen
     if values["CELERY_WORKER_POOL"] != "prefork":
         for name in PREFORK_ALONE:
             if values[name]:

@@ -326,6 +326,16 @@ def test_what_threads_would_ignore_is_refused(values: dict[str, str], named: set
 
 
 @pytest.mark.parametrize(
+    "wrong", [{"CELERY_TASK_TIME_LIMIT": "3"}, {"CELERY_WORKER_POOL": "gevent"}], ids=str
+)
+def test_what_is_wrong_is_said_once(wrong: dict[str, str]) -> None:
+    prefork = {"CELERY_WORKER_POOL": "prefork", "CELERY_TASK_TIME_LIMIT": "60"}
+    with pytest.raises(ContractError) as caught:
+        contract.check({**SOUND, **prefork, **wrong}, "worker")
+    assert [problem.name for problem in caught.value.problems] == list(wrong)
+
+
+@pytest.mark.parametrize(
     ("flag", "bounds", "named"),
     [
         ("1", {}, {"MIN", "MAX"}),

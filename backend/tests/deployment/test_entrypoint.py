@@ -106,6 +106,15 @@ def test_a_role_is_prepared_and_then_becomes_its_command(
     assert (process.runtime / "pid").read_text().strip() == pid
 
 
+def test_autoscaling_is_an_option_of_the_command(stub: Start) -> None:
+    prefix = "CELERY_WORKER_AUTOSCALER"
+    bounds = {prefix: "1", f"{prefix}_MIN": "2", f"{prefix}_MAX": "6"}
+    prefork = {"CELERY_WORKER_POOL": "prefork", "CELERY_TASK_TIME_LIMIT": "60"}
+    process = stub("celery", "-A", "config", "worker", **bounds, **prefork)
+    assert finish(process) == 0, process.output()
+    assert said(process, "arguments") == [f"-A config worker {WORKERS_OWN} --autoscale 6,2"]
+
+
 @pytest.mark.parametrize(
     ("command", "output"),
     [

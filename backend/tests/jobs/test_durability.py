@@ -298,6 +298,26 @@ def test_a_worker_whose_job_outlived_its_lease_ends_itself(
     wait_for(lambda: done() == 1, "done by the next worker")
 
 
+def test_prefork_ends_a_job_that_hangs_and_goes_on(start_worker: StartWorker, sandbox: str) -> None:
+    worker = start_worker(
+        concurrency=2,
+        CELERY_WORKER_POOL="prefork",
+        CELERY_TASK_TIME_LIMIT="10",
+        CELERY_WORKER_MAX_TASKS="4",
+        CELERY_WORKER_MAX_MEMORY_MB="300",
+    )
+    (stuck,) = submit(hold=30, lease_seconds=12)
+    submit(20)
+    wait_for(lambda: done() == 20, "the others are done, by more than one generation of children")
+    wait_for(lambda: "Hard time limit (10s) exceeded" in worker.output(), "it is ended")
+    Errand.objects.filter(pk=stuck.pk).update(hold=0)
+    let_time_pass()
+    wait_for(lambda: sweep() == 1, "it is rung for")
+    wait_for(lambda: done() == 21, "done by another child")
+    assert set(executions(sandbox).values()) == {1, 2}
+    assert check_health(worker, "heartbeat")[0] == 0
+
+
 def test_sixteen_calls_wait_at_once_in_one_worker(start_worker: StartWorker, sandbox: str) -> None:
     worker = start_worker(concurrency=16)
     submit(16, hold=9.0, lease_seconds=60)
