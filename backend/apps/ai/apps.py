@@ -7,18 +7,13 @@ class AiConfig(AppConfig):
     name = "apps.ai"
 
     def ready(self) -> None:
-        from apps.accounts import personal_data
+        from apps.accounts.personal_data import register
         from apps.ai import photos
+        from apps.ai.personal_data import PHOTOS, RECOGNITIONS
         from apps.jobs import periods
 
-        personal_data.register(
-            personal_data.PersonalData(
-                name="photos",
-                export=photos.export_photos,
-                erase=photos.erase_photos,
-                erase_outside=photos.erase_photo_files,
-            )
-        )
+        register(RECOGNITIONS)
+        register(PHOTOS)
         for name, run in (
             ("ai.remove_expired_photos", photos.remove_expired_photos),
             ("ai.remove_orphaned_photos", photos.remove_orphans),
