@@ -18,6 +18,7 @@ from apps.accounts.limits import SAFE_METHODS, write_limit
 from apps.accounts.tokens import logged_in
 from apps.ai.api import quota_router as quota
 from apps.ai.api import router as ai
+from apps.billing.api import router as billing
 from apps.nutrition.api import diary, foods, statistics, targets
 from apps.operations.api import router as operations
 from config import problems
@@ -74,4 +75,5 @@ api.add_router("/foods", foods, tags=["foods"])
 api.add_router("/diary", diary, tags=["diary"])
 api.add_router("/targets", targets, tags=["targets"])
 api.add_router("/statistics", statistics, tags=["statistics"])
+api.add_router("/billing", billing, tags=["billing"])
 api.add_router("/health", operations, tags=["operations"])

@@ -26,6 +26,7 @@ everywhere: any worker sweeps the shared index by its own. Above every lease."""
 
 SWEEP_SECONDS = 5
 TICK_SECONDS = 60
+TURN_SECONDS = 60
 
 
 class Application(Celery):
@@ -104,6 +105,11 @@ app.conf.update(
             "task": "apps.jobs.tasks.tick",
             "schedule": TICK_SECONDS,
             "options": {"expires": TICK_SECONDS, "ignore_result": True},
+        },
+        "turn": {
+            "task": "apps.billing.tasks.turn_subscriptions",
+            "schedule": TURN_SECONDS,
+            "options": {"expires": TURN_SECONDS},
         },
     },
 )

@@ -12,6 +12,7 @@ Exits with 78 where something is wrong.
 """
 
 import difflib
+import ipaddress
 import os
 import re
 import shlex
@@ -148,6 +149,14 @@ def _shown(variable: Variable, text: str) -> str:
     return f"a value of {len(text)} characters (not shown)" if hidden else repr(text)
 
 
+WIDEST = {4: 16, 6: 32}
+"""The shortest prefix by which a provider's notifications are known, by version of IP."""
+
+
+def _networks(value: Value | None) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    return [ipaddress.ip_network(text) for text in value] if isinstance(value, tuple) else []
+
+
 def _production_problems(values: Mapping[str, Value | None]) -> Iterator[Problem]:
     if values["DEBUG"]:
         yield Problem("DEBUG", "'1'", "takes 0 in production")
@@ -157,6 +166,10 @@ def _production_problems(values: Mapping[str, Value | None]) -> Iterator[Problem
     if isinstance(address, str) and not address.startswith("https://"):
         takes = "takes https in production: the secret key travels with every call"
         yield Problem("YOOKASSA_API_URL", repr(address), takes)
+    for network in _networks(values["YOOKASSA_NOTIFICATION_NETWORKS"]):
+        if network.prefixlen < WIDEST[network.version]:
+            takes = "takes the provider's networks in production, not half the world"
+            yield Problem("YOOKASSA_NOTIFICATION_NETWORKS", repr(str(network)), takes)
     hosts = values["ALLOWED_HOSTS"]
     if isinstance(hosts, tuple) and any("*" in host for host in hosts):
         yield Problem("ALLOWED_HOSTS", repr(",".join(hosts)), "takes no wildcard in production")

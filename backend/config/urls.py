@@ -2,9 +2,11 @@
 
 from django.urls import include, path
 
+from apps.billing.views import yookassa_notification
 from config.api import api
 
 urlpatterns = [
+    path("api/v1/billing/yookassa/notifications", yookassa_notification),
     path("api/v1/", api.urls),
     path("", include("apps.operations.urls")),
     path("", include("apps.webapp.urls")),

@@ -412,6 +412,22 @@ VARIABLES = (
         meaning="s3: the key itself.",
     ),
     Variable(
+        name="YOOKASSA_NOTIFICATION_NETWORKS",
+        parse=networks,
+        default=(
+            "77.75.153.0/25,77.75.154.128/25,77.75.156.11/32,77.75.156.35/32,"
+            "185.71.76.0/27,185.71.77.0/27,2a02:5180::/32"
+        ),
+        roles=WEB,
+        meaning="Where YooKassa sends its notifications from; others are refused.",
+    ),
+    Variable(
+        name="RECEIPT_VAT_CODE",
+        parse=integer(1, 12),
+        roles=PAYING,
+        meaning="Send fiscal receipts (54-FZ) with this VAT code of YooKassa's; unset: none.",
+    ),
+    Variable(
         name="AI_PROVIDER",
         parse=choice("local", "openrouter"),
         default="local",

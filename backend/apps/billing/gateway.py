@@ -209,6 +209,15 @@ def open_gateway() -> Gateway:
     return configured()
 
 
+def is_configured() -> bool:
+    """Whether this deployment can be paid at all."""
+    try:
+        open_gateway()
+    except Unauthorized:
+        return False
+    return True
+
+
 def _check_amount(amount: Decimal) -> None:
     if not amount.is_finite() or amount <= 0 or amount != amount.quantize(KOPECK):
         raise ValueError(f"{amount} is no amount of roubles and kopecks")

@@ -52,6 +52,21 @@ def record_done_job(*, job: J) -> J:
     return job
 
 
+def submit_claimed_job(*, job: J) -> J:
+    """Insert the job as one that the caller has claimed and will do at once (`run_claimed_job`).
+
+    Nobody rings: if the caller dies, the sweep does when the lease has run out.
+    """
+    job.request_id = job.request_id or current("request_id")
+    job.status = Job.Status.RUNNING
+    job.attempts = 1
+    job.lease_until = Now() + job.lease
+    job.ring_after = Now() + FIRST_RING_AGAIN
+    job.release = settings.RELEASE
+    job.save(force_insert=True)
+    return job
+
+
 def _ring(job: Job) -> None:
     if not ring(job):  # then the next sweep shall, and not the one a minute from now
         _row(job).filter(status=Job.Status.PENDING).update(ring_after=F("run_after"))
@@ -174,6 +189,15 @@ def cancel_job(*, job: Job, by: str) -> bool:
     if canceled:
         logger.info("job canceled", extra={"job": str(job), "by": by})
     return bool(canceled)
+
+
+def bring_forward(*, job: Job) -> bool:
+    """Have a waiting job done now and not at its hour. False where it does not wait."""
+    waiting = _row(job).filter(status=Job.Status.PENDING, run_after__gt=Now())
+    brought = bool(waiting.update(run_after=Now(), ring_after=Now() + FIRST_RING_AGAIN))
+    if brought:
+        transaction.on_commit(lambda: _ring(job), robust=True)
+    return brought
 
 
 def _backoff(job: Job) -> timedelta:

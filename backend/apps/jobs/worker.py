@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 J = TypeVar("J", bound=Job)
 T = TypeVar("T")
-Write = Callable[[], None]
+Write = Callable[[], object]
 
 DATABASE_PATIENCE_SECONDS = 20.0
 LONGEST_PAUSE_SECONDS = 2.0
@@ -48,6 +48,14 @@ def run_job(model: type[J], pk: str, perform: Callable[[J], Write | None]) -> No
         if not release_is_current():
             ring_soon(model=model, pk=pk)
         return
+    run_claimed_job(job, perform, claimed_at=asked_at)
+
+
+def run_claimed_job(
+    job: J, perform: Callable[[J], Write | None], *, claimed_at: float | None = None
+) -> None:
+    """Do a job that the caller has claimed; `claimed_at` by the monotonic clock, now by default."""
+    asked_at = time.monotonic() if claimed_at is None else claimed_at
     if not connection.in_atomic_block:
         connection.close()  # back to the pool: waiting for the outside needs no connection
     _under_way[threading.get_ident()] = (str(job), asked_at + job.lease.total_seconds())

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 
+from apps.billing.plans import ensure_catalogue
 from apps.nutrition.foods import load_foods
 from apps.operations.schema import missing_migrations, open_connection
 
@@ -106,6 +107,7 @@ def prepare_web(*, migrate: bool, strict: bool, collect_static: bool, seconds: f
     if migrate:
         try:
             call_command("migrate", interactive=False, verbosity=1)
+            ensure_catalogue()
             loaded = load_foods()
             logger.info("food table", extra={"changed": loaded.changed})
         except Exception:

@@ -17,9 +17,9 @@ from apps.billing.queries import FREE_RECOGNITIONS, allowance_of
     ],
 )
 def test_who_bought_nothing_has_the_free_allowance_of_the_month(
-    at: str, begins: str, ends: str
+    user: User, at: str, begins: str, ends: str
 ) -> None:
-    allowance = allowance_of(user=User(), at=datetime.fromisoformat(at))
+    allowance = allowance_of(user=user, at=datetime.fromisoformat(at))
     assert (allowance.plan, allowance.recognitions) == ("free", FREE_RECOGNITIONS)
     assert allowance.begins == datetime.fromisoformat(begins)
     assert allowance.ends == datetime.fromisoformat(ends)

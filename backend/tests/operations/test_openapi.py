@@ -9,6 +9,7 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
+from apps.billing.plans import ensure_catalogue
 from config.api import api
 from tests.http import client_of, make_user
 
@@ -56,9 +57,27 @@ ROUTES = {
     ("PUT", "/targets"),
     ("DELETE", "/targets"),
     ("GET", "/statistics"),
+    ("GET", "/billing/plans"),
+    ("GET", "/billing/subscription"),
+    ("POST", "/billing/subscription/cancel"),
+    ("POST", "/billing/subscription/resume"),
+    ("PUT", "/billing/subscription/renewal"),
+    ("PUT", "/billing/subscription/next-plan"),
+    ("POST", "/billing/checkout"),
+    ("GET", "/billing/method"),
+    ("POST", "/billing/method"),
+    ("DELETE", "/billing/method"),
+    ("GET", "/billing/payments"),
+    ("GET", "/billing/payments/{payment_id}"),
+    ("POST", "/billing/payments/{payment_id}/check"),
     ("GET", "/health/"),
 }
-OPEN = {("POST", "/auth/telegram"), ("POST", "/auth/refresh"), ("GET", "/health/")}
+OPEN = {
+    ("POST", "/auth/telegram"),
+    ("POST", "/auth/refresh"),
+    ("GET", "/billing/plans"),
+    ("GET", "/health/"),
+}
 FRAMEWORK = {"openapi-json", "openapi-view", "api-root"}
 NO_BODY = {204, 304}
 
@@ -134,6 +153,8 @@ def test_every_body_has_a_schema(document: dict[str, Any]) -> None:
 JSON = {"content_type": "application/json"}
 UNKNOWN_FOOD = '{"items": [{"food_id": 4611686018427387904, "grams": 1}]}'
 PIE = '{"name": "Pie", "energy_kcal": 267, "protein_g": 5, "fat_g": 10, "carbohydrate_g": 38}'
+# A list where each route takes something else, for those that need no field at all.
+NONSENSE = '{"return_url": [], "plan": [], "on": []}'
 ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     *(
         (route, status, {"data": data, "content_type": kind})
@@ -152,12 +173,16 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
             ("POST", "/diary/meals/{meal_id}/items"),
             ("PATCH", "/diary/meals/{meal_id}/items/{item_id}"),
             ("PUT", "/targets"),
+            ("POST", "/billing/checkout"),
+            ("POST", "/billing/method"),
+            ("PUT", "/billing/subscription/renewal"),
+            ("PUT", "/billing/subscription/next-plan"),
         )
         for status, data, kind in [
             (400, "{", "application/json"),
             (413, "x" * 3_000_000, "application/json"),
             (415, "{}", "text/plain"),
-            (422, "[]", "application/json"),
+            (422, NONSENSE if "/billing/" in route[1] else "[]", "application/json"),
         ]
     ),
     (("POST", "/auth/telegram"), 401, {"data": '{"init_data": ""}', **JSON}),
@@ -198,6 +223,14 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
             ("DELETE", "/diary/meals/{meal_id}/items/{item_id}", ""),
         ]
     ),
+    (("POST", "/billing/subscription/cancel"), 409, {}),
+    (("POST", "/billing/subscription/resume"), 409, {}),
+    (("PUT", "/billing/subscription/renewal"), 409, {"data": '{"on": true}', **JSON}),
+    (("PUT", "/billing/subscription/next-plan"), 409, {"data": '{"plan": "month"}', **JSON}),
+    (("GET", "/billing/payments/{payment_id}"), 404, {}),
+    (("POST", "/billing/payments/{payment_id}/check"), 404, {}),
+    (("POST", "/billing/checkout"), 503, {"data": '{"plan": "month"}', **JSON}),
+    (("POST", "/billing/method"), 503, {"data": "{}", **JSON}),
 ]
 
 
@@ -209,7 +242,9 @@ def path_of(template: str, client: Client, status: int) -> str:
         known = asked.json()["id"]
     day = "2026-01-01" if status == 404 else "today"
     none = {"food_id": 0, "meal_id": 0, "item_id": 0}
-    return PREFIX + template.format(recognition_id=known, date=day, number=1, **none)
+    ids = {"recognition_id": known, "payment_id": known, **none}
+    ensure_catalogue()
+    return PREFIX + template.format(date=day, number=1, **ids)
 
 
 @pytest.mark.django_db
@@ -242,6 +277,7 @@ def test_every_declared_error_was_seen_to_happen(document: dict[str, Any]) -> No
     # tests/nutrition/test_foods.py and test_meals.py
     seen |= {(("POST", "/foods"), 409), (("PUT", "/foods/{food_id}/favourite"), 409)}
     seen |= {(("POST", "/diary/meals/{meal_id}/items"), 409)}
+    seen |= {(("POST", "/billing/checkout"), 409)}  # tests/billing/test_refusals.py
     assert {
         (route, status)
         for route, operation in operations(document).items()
