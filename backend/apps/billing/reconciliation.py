@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from time import monotonic
 
 from django.db.models import Sum
 from django.utils import timezone
@@ -15,6 +16,7 @@ from apps.billing.gateway import (
     GatewayError,
     NotThere,
     ProviderPayment,
+    Unknown,
     is_configured,
     open_gateway,
 )
@@ -27,6 +29,8 @@ from apps.jobs.services import retry_dead_letter
 logger = logging.getLogger(__name__)
 
 LOOKS_BACK = timedelta(days=8)
+# With a last page that takes its time, well within the lease of a routine.
+LONGEST_RUN = timedelta(seconds=90)
 STEP = timedelta(hours=6)
 # What is younger is still under way.
 LEAVES_ALONE = timedelta(minutes=15)
@@ -61,13 +65,17 @@ def reconcile(*, looks_back: timedelta = LOOKS_BACK) -> Report:
 
 
 def _read_list(gateway: Gateway, report: Report, begins: datetime, ends: datetime) -> None:
-    while begins < ends:
-        until = min(begins + STEP, ends)
-        for found in gateway.list_payments(created_gte=begins, created_lt=until):
+    """In steps, the newest first: what a slow provider leaves unread is the oldest."""
+    until, gives_up = ends, monotonic() + LONGEST_RUN.total_seconds()
+    while begins < until:
+        if monotonic() > gives_up:
+            raise Unknown("too_slow", f"read back to {until:%Y-%m-%d %H:%M}Z alone")
+        since = max(until - STEP, begins)
+        for found in gateway.list_payments(created_gte=since, created_lt=until):
             report.listed += 1
             report.seen.add(found.id)
             _compare(report, found)
-        begins = until
+        until = since
 
 
 def _compare(report: Report, found: ProviderPayment) -> None:

@@ -110,7 +110,7 @@ def test_one_visibility_timeout_is_what_the_transport_uses() -> None:
 
 
 def test_beat_has_intervals_alone_that_expire_within_themselves() -> None:
-    assert set(app.conf.beat_schedule) == {"sweep", "tick"}
+    assert set(app.conf.beat_schedule) == {"sweep", "tick", "turn"}
     for entry in app.conf.beat_schedule.values():
         assert isinstance(entry["schedule"], int), "a calendar belongs into apps.jobs.periods"
         assert 0 < entry["options"]["expires"] <= entry["schedule"]

@@ -1,7 +1,5 @@
 """Payments and refunds: each is the job of bringing it to its end at the provider."""
 
-from datetime import timedelta
-
 from django.db import models
 from django.db.models import F, Q
 
@@ -124,7 +122,6 @@ class Refund(Job):
     task = "apps.billing.tasks.settle_refund"
     tries = 10
     keep = None
-    lease = timedelta(seconds=120)
 
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds")
     state = models.CharField(max_length=9, choices=State, default=State.PENDING)
