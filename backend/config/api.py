@@ -42,15 +42,28 @@ class Api(NinjaAPI):
             for method, operation in methods.items():
                 if method.upper() not in SAFE_METHODS:
                     operation["responses"].setdefault(429, TOO_MANY_REQUESTS)
+                for response in operation["responses"].values():
+                    say_problem(response)
         return document
 
 
+def say_problem(response: dict[str, Any]) -> None:
+    """The framework takes every answer for application/json; problems have a type of their own."""
+    content = response.get("content", {})
+    shown = content.get("application/json")
+    if shown and shown["schema"].get("$ref", "").endswith("/ProblemOut"):
+        response["content"] = {PROBLEM_JSON: shown}
+
+
+PROBLEM_JSON = "application/problem+json"
 TOO_MANY_REQUESTS = {
     "description": "Too Many Requests: `rate_limited`",
     "headers": {
         "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}},
     },
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}},
+    "content": {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}
+    },
 }
 
 api = Api(

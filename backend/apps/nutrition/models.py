@@ -214,6 +214,8 @@ class Meal(models.Model):
     )
     time_zone = models.CharField(max_length=64, db_default=DISPLAY_ZONE)
     idempotency_key = models.CharField(max_length=64, null=True)  # noqa: DJ001 (unique where there)
+    # Of the request that the key came with, to tell a repetition from another.
+    content = models.CharField(max_length=64, blank=True, db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -57,7 +57,13 @@ def test_what_was_eaten_of_an_own_food_outlives_it(eater: Client) -> None:
     [
         *(("name", ""), ("name", "  "), ("name", "x" * 129), ("name", "a\x00"), ("name", None)),
         *(("energy_kcal", -1), ("energy_kcal", 1000.01), ("energy_kcal", "many")),
-        *(("protein_g", 100.5), ("fat_g", -0.01), ("carbohydrate_g", None), ("fat_g", True)),
+        *(
+            ("protein_g", 100.5),
+            ("fat_g", -0.01),
+            ("carbohydrate_g", None),
+            ("fat_g", True),
+            ("fat_g", "1"),
+        ),
         *(("grams_each", 0), ("grams_each", 10_001), ("owner", 1), ("source_id", "01001")),
     ],
 )

@@ -164,6 +164,23 @@ def test_the_same_key_makes_one_meal(eater: Client) -> None:
     assert Meal.objects.count() == 4
 
 
+def test_a_key_of_another_request_is_refused(eater: Client) -> None:
+    body = {"eaten_at": AT, "items": [PIE]}
+    meal = ok(eater, "post", "diary/meals", body, idempotency_key="k")
+    copy = f"diary/meals/{meal['id']}/copy"
+    ok(eater, "post", copy, {"date": "2026-02-01"}, idempotency_key="c")
+    before = everything()
+    for path, other, key in [
+        ("diary/meals", {**body, "items": [PIE, PIE]}, "k"),
+        ("diary/meals", {"items": [PIE]}, "k"),
+        (copy, {"date": "2026-02-01"}, "k"),
+        (copy, {"date": "2026-02-02"}, "c"),
+    ]:
+        answer = send(eater, "post", path, other, idempotency_key=key)
+        problem(answer, 422, "idempotency_key_reused")
+    assert everything() == before
+
+
 @pytest.mark.parametrize("key", ["", "x" * 65, "with space", "ключ"])
 def test_a_key_is_short_and_plain(eater: Client, key: str) -> None:
     response = send(eater, "post", "diary/meals", {"items": [PIE]}, idempotency_key=key)

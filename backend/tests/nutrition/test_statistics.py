@@ -48,8 +48,8 @@ def test_an_empty_range_has_its_days_and_nothing_else(eater: Client) -> None:
 
 
 def test_averages_are_per_logged_day_and_exact(eater: Client) -> None:
-    eat(eater, *january(1, 1, 1), energy_kcal="0.1", fat_g=0)
-    eat(eater, *january(3), energy_kcal="0.7", fat_g=0)
+    eat(eater, *january(1, 1, 1), energy_kcal=0.1, fat_g=0)
+    eat(eater, *january(3), energy_kcal=0.7, fat_g=0)
     eat(eater, *january(5), energy_kcal=5000)  # outside
     shown = statistics(eater, FIRST, date(2026, 1, 4))
     assert shown["logged_days"] == 2

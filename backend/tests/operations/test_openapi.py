@@ -141,13 +141,14 @@ def test_every_body_has_a_schema(document: dict[str, Any]) -> None:
             if int(status) in NO_BODY:
                 assert "content" not in response, route
                 continue
-            (content,) = response["content"].values()
+            ((kind, content),) = response["content"].items()
             if (route, status) == (("GET", PHOTO), "200"):
                 assert content["schema"] == {"type": "string", "format": "binary"}
                 continue
             name = content["schema"]["$ref"].rsplit("/", 1)[1]
             assert name in document["components"]["schemas"]
             assert (name == "ProblemOut") is (int(status) >= 400 and name != "HealthOut"), route
+            assert (name == "ProblemOut") is (kind == "application/problem+json"), route
 
 
 JSON = {"content_type": "application/json"}

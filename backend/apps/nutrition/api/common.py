@@ -21,7 +21,8 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=64,
         pattern=r"^[!-~]+$",
-        description="The same key again answers the meal that it made first, whatever the body",
+        description="Any text of your making. The same key with the same content is answered "
+        "with the same meal, whatever got lost on the way; with other content it is refused.",
         examples=["5f9d1f1e-6f0a-4c53-9c55-6f4f0f6f9a57"],
     ),
 ]

@@ -1,5 +1,6 @@
 """The diary over HTTP."""
 
+import hashlib
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from apps.nutrition.api.common import READS, WRITES, IdempotencyKey, missing_is_
 from apps.nutrition.models import Food, Meal
 from apps.nutrition.queries import get_day, measures_of, read_body
 from apps.nutrition.schemas import (
+    Between,
     DayOut,
     DiaryDate,
     FoodText,
@@ -52,7 +54,7 @@ class ByMeasure(Schema):
     )
     food_id: int = Field(ge=1, lt=2**63)
     measure: FoodText
-    amount: Decimal = Field(Decimal(1), ge=Decimal("0.01"), le=1000)
+    amount: Annotated[Decimal, Between("0.01", "1000")] = Decimal(1)
 
 
 class Free(Schema):
@@ -146,6 +148,18 @@ def _portion(item: ByWeight | ByMeasure | Free, foods: dict[int, Food]) -> Porti
     return portion_of(food, grams, spoken())
 
 
+def _key(text: str | None, kind: str, body: Schema) -> diary.Key | None:
+    if text is None:
+        return None
+    content = hashlib.sha256(f"{kind}\n{body.model_dump_json()}".encode()).hexdigest()
+    return diary.Key(text, content)
+
+
+def _key_reused() -> Problem:
+    title = _("This Idempotency-Key belongs to another request")
+    return Problem(422, "idempotency_key_reused", title, _("A new request takes a new key."))
+
+
 def _implausible() -> Problem:
     return Problem(422, "implausible_amount", _("Nobody eats so much, or so little"))
 
@@ -161,15 +175,19 @@ def create_meal(
     """Items are weights or measures of foods, or anything with nutrients of its own.
 
     The meal is of the day that its time is in the user's zone now; a later change of zone
-    moves it to no other day. 404 `unknown_food` and `unknown_measure` write nothing.
+    moves it to no other day. 404 `unknown_food` and `unknown_measure`, and 422
+    `implausible_amount` and `idempotency_key_reused`, write nothing.
     """
     user = user_of(request)
-    meal = diary.create_meal(
-        user=user,
-        eaten_at=body.eaten_at or timezone.now(),
-        portions=_portions(user, body.items),
-        idempotency_key=idempotency_key,
-    )
+    try:
+        meal = diary.create_meal(
+            user=user,
+            eaten_at=body.eaten_at or timezone.now(),
+            portions=_portions(user, body.items),
+            key=_key(idempotency_key, "meal", body),
+        )
+    except diary.KeyReused:
+        raise _key_reused() from None
     return Status(201, MealOut.of(meal))
 
 
@@ -218,14 +236,20 @@ def delete_meal(request: HttpRequest, meal_id: int) -> Status[None]:
 def copy_meal(
     request: HttpRequest, meal_id: int, body: MealCopy, idempotency_key: IdempotencyKey = None
 ) -> Status[MealOut]:
-    """At the same time of day; the numbers are those of the meal, also where its foods changed."""
-    with missing_is_404():
-        meal = diary.copy_meal(
-            user=user_of(request),
-            meal_id=meal_id,
-            day=body.date,
-            idempotency_key=idempotency_key,
-        )
+    """At the same time of day; the numbers are those of the meal, also where its foods changed.
+
+    422 `idempotency_key_reused` copies nothing.
+    """
+    try:
+        with missing_is_404():
+            meal = diary.copy_meal(
+                user=user_of(request),
+                meal_id=meal_id,
+                day=body.date,
+                key=_key(idempotency_key, f"copy of {meal_id}", body),
+            )
+    except diary.KeyReused:
+        raise _key_reused() from None
     return Status(201, MealOut.of(meal))
 
 

@@ -1,5 +1,6 @@
 """Foods over HTTP: found, kept, remembered."""
 
+from decimal import Decimal
 from typing import Annotated
 
 from django.http import HttpRequest
@@ -13,12 +14,11 @@ from apps.nutrition import queries
 from apps.nutrition.api.common import READS, WRITES, Limit, missing_is_404, spoken
 from apps.nutrition.models import Food
 from apps.nutrition.schemas import (
+    Between,
     FoodOut,
     FoodPage,
     FoodText,
     Grams,
-    PerHundredGrams,
-    PerHundredKcal,
     without_nul,
 )
 from apps.nutrition.search import search_foods, seen_foods
@@ -54,10 +54,10 @@ class FoodIn(Schema):
     )
     name: FoodText
     grams_each: Grams | None = Field(None, description="What one piece weighs")
-    energy_kcal: PerHundredKcal
-    protein_g: PerHundredGrams
-    fat_g: PerHundredGrams
-    carbohydrate_g: PerHundredGrams
+    energy_kcal: Annotated[Decimal, Between("0", "1000")]
+    protein_g: Annotated[Decimal, Between("0", "100")]
+    fat_g: Annotated[Decimal, Between("0", "100")]
+    carbohydrate_g: Annotated[Decimal, Between("0", "100")]
 
 
 def _too_many() -> Problem:

@@ -15,9 +15,8 @@ from apps.accounts.tokens import user_of
 from apps.nutrition.api.common import READS, WRITES
 from apps.nutrition.queries import get_targets, read_body
 from apps.nutrition.schemas import (
+    Between,
     DiaryDate,
-    Kilocalories,
-    NutrientGrams,
     NutrientsOut,
     TargetsOut,
 )
@@ -41,10 +40,10 @@ class TargetsIn(Schema):
             ]
         },
     )
-    energy_kcal: Annotated[Kilocalories, Field(ge=500, le=10_000)]
-    protein_g: Annotated[NutrientGrams, Field(le=1000)]
-    fat_g: Annotated[NutrientGrams, Field(le=1000)]
-    carbohydrate_g: Annotated[NutrientGrams, Field(le=2000)]
+    energy_kcal: Annotated[Decimal, Between("500", "10000")]
+    protein_g: Annotated[Decimal, Between("0", "1000")]
+    fat_g: Annotated[Decimal, Between("0", "1000")]
+    carbohydrate_g: Annotated[Decimal, Between("0", "2000")]
 
 
 class TargetsOfDay(Schema):

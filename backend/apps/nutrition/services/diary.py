@@ -29,6 +29,18 @@ class TooMuch(Exception):
     """No food has so much of anything."""
 
 
+class KeyReused(Exception):
+    """The key belongs to a request with other content."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a client calls its request, and a digest of it; of one user there is one a meal."""
+
+    text: str
+    content: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Portion:
     """A line of a meal to be. Nutrients are those of `grams`."""
@@ -54,27 +66,28 @@ def create_meal(
     user: User,
     eaten_at: datetime,
     portions: Iterable[Portion],
-    idempotency_key: str | None = None,
+    key: Key | None = None,
 ) -> Meal:
     """Write a meal and its lines, on the day that it is for the user now.
 
     With a key that a meal of theirs has already, it is that meal and nothing is written.
+    Raises KeyReused.
     """
     day = eaten_at.astimezone(ZoneInfo(user.time_zone)).date()
-    return _write_meal(user, eaten_at, day, portions, idempotency_key)
+    return _write_meal(user, eaten_at, day, portions, key)
 
 
-def copy_meal(*, user: User, meal_id: int, day: date, idempotency_key: str | None = None) -> Meal:
+def copy_meal(*, user: User, meal_id: int, day: date, key: Key | None = None) -> Meal:
     """The same again on another day, at the time of day at which it was eaten where it was.
 
-    A time that a clock change leaves out becomes the one an hour later.
+    A time that a clock change leaves out becomes the one an hour later. Raises KeyReused.
     """
     meal = Meal.objects.prefetch_related("items").get(pk=meal_id, user=user)
     clock = meal.eaten_at.astimezone(ZoneInfo(meal.time_zone)).time().replace(fold=0)
     eaten_at = datetime.combine(day, clock, ZoneInfo(user.time_zone))
     fields = ("name", "grams", "food_id", *NUTRIENTS)
     items = [{field: getattr(item, field) for field in fields} for item in meal.items.all()]
-    return _write_meal(user, eaten_at, day, items, idempotency_key)
+    return _write_meal(user, eaten_at, day, items, key)
 
 
 def _write_meal(
@@ -82,7 +95,7 @@ def _write_meal(
     eaten_at: datetime,
     day: date,
     portions: Iterable[Portion | Mapping[str, Any]],
-    key: str | None,
+    key: Key | None,
 ) -> Meal:
     fields = {"eaten_at": eaten_at.astimezone(UTC), "date": day, "time_zone": user.time_zone}
     with transaction.atomic():
@@ -90,8 +103,12 @@ def _write_meal(
             meal = Meal.objects.create(user=user, **fields)
         else:
             meal, created = Meal.objects.get_or_create(
-                user=user, idempotency_key=key, defaults=fields
+                user=user,
+                idempotency_key=key.text,
+                defaults={**fields, "content": key.content},
             )
+            if not created and meal.content != key.content:
+                raise KeyReused
             if not created:
                 return meal
         MealItem.objects.bulk_create(
