@@ -34,21 +34,33 @@ report() {  # ok|FAILED NAME DETAIL
 }
 
 check_containers() {
-  local service id state words
+  local service id
   while read -r service; do
-    id=$(docker compose ps --all --quiet "$service" | head -n 1)
+    id=$(newest_container "$service")
     if [[ -z $id ]]; then
       report FAILED "container $service is healthy" "there is none"
-      continue
-    fi
-    state=$(docker inspect --format '{{.State.Status}} {{with .State.Health}}{{.Status}}{{end}}' "$id")
-    if [[ $state == "running healthy" ]]; then
-      report ok "container $service is healthy" ""
     else
-      words=$(docker logs --tail 8 "$id" 2>&1 | cut -c 1-500)
-      report FAILED "container $service is healthy" "$state; exit code $(docker inspect --format '{{.State.ExitCode}}' "$id"); its last words: $words"
+      check_container "$service" "$id"
     fi
   done < <(docker compose config --services | sort)
+}
+
+check_container() {  # SERVICE ID
+  local state words
+  state=$(docker inspect --format '{{.State.Status}} {{with .State.Health}}{{.Status}}{{end}}' "$2")
+  if [[ $state == "running healthy" ]]; then
+    report ok "container $1 is healthy" ""
+  else
+    words=$(docker logs --tail 8 "$2" 2>&1 | cut -c 1-500)
+    report FAILED "container $1 is healthy" "$state; exit code $(docker inspect --format '{{.State.ExitCode}}' "$2"); its last words: $words"
+  fi
+}
+
+newest_container() {  # SERVICE: while a deploy goes on there are two backends
+  local ids
+  ids=$(docker compose ps --all --quiet "$1")
+  # shellcheck disable=SC2086 # one word an id
+  [[ -z $ids ]] || docker inspect --format '{{.Created}} {{.Id}}' $ids | sort | tail -n 1 | cut -d ' ' -f 2
 }
 
 check_http() {  # NAME URL [CURL OPTIONS…]
@@ -69,7 +81,7 @@ database_of() {  # VARIABLE -> the Redis database that the environment names
 check_inside() {  # queues, Redis databases, round trips: asked from inside the backend
   local ok name detail output errors
   errors=$(mktemp)
-  if ! output=$(docker compose exec -T backend python manage.py smoke \
+  if ! output=$(docker exec "$(newest_container backend)" python manage.py smoke \
     --broker-database "$(database_of CELERY_BROKER_URL)" \
     --result-database "$(database_of CELERY_RESULT_BACKEND)" 2>"$errors"); then
     report FAILED "queues are served" "$(tail -n 5 "$errors")"

@@ -28,7 +28,10 @@ SETTINGS = (PRODUCTION, "config.settings.local", "config.settings.test")
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """A line of the contract. `roles` are those that read it; none: only Compose does."""
+    """A line of the contract. `roles` are those that read it; none: only Compose does.
+
+    What only the operator's scripts read has the role "scripts"; no process gets it.
+    """
 
     name: str
     parse: Callable[[str], Value]
@@ -40,18 +43,25 @@ class Variable:
 
 
 COMPOSE: tuple[str, ...] = ()
+SCRIPTS = ("scripts",)
 WEB = ("web",)
 WORKER = ("worker",)
 PAYING = ("web", "worker")
 WEB_AND_WORKER = (*WEB, *WORKER)
 
-VARIABLES = (
+PROCESS_VARIABLES = (
     Variable(
         name="COMPOSE_PROJECT_NAME",
         parse=string(r"[a-z0-9][a-z0-9_-]*", "takes lower-case letters, digits, - and _"),
         default="eatfit24",
         roles=COMPOSE,
         meaning="Prefix of containers, networks and volumes.",
+    ),
+    Variable(
+        name="IMAGE_REPOSITORY",
+        parse=string(r"[a-z0-9][a-z0-9._/:-]*", "takes a name such as registry.example/eatfit24"),
+        roles=COMPOSE,
+        meaning="Where images are pulled from; unset: they are built here, as PROJECT-backend.",
     ),
     Variable(
         name="PUBLIC_PORT",
@@ -66,6 +76,19 @@ VARIABLES = (
         default="8000",
         roles=COMPOSE,
         meaning="Port of the frontend for checks, on loopback alone.",
+    ),
+    Variable(
+        name="TLS_DIR",
+        parse=string(r"\S+", "takes a path without spaces"),
+        default="./.state/tls",
+        roles=COMPOSE,
+        meaning="Holds fullchain.pem and privkey.pem for uid 101; with them PUBLIC_PORT is TLS.",
+    ),
+    Variable(
+        name="TRUSTED_PROXIES",
+        parse=networks,
+        roles=COMPOSE,
+        meaning="Networks of proxies before the frontend; only their X-Forwarded-For is believed.",
     ),
     Variable(
         name="DEV_DATABASE_PORT",
@@ -488,5 +511,82 @@ VARIABLES = (
     ),
 )
 
+OPERATORS_VARIABLES = (
+    Variable(
+        name="BACKUP_DIR",
+        parse=string(r"\S+", "takes a path without spaces"),
+        default="backups",
+        roles=SCRIPTS,
+        meaning="Where backups are kept; relative to the project's directory, or absolute.",
+    ),
+    Variable(
+        name="BACKUP_AGE_RECIPIENT",
+        parse=string(r"age1[0-9a-z]{58}", "takes a public key as age-keygen prints it: age1…"),
+        roles=SCRIPTS,
+        meaning="Public key that backups are encrypted for; unset: they are not encrypted.",
+    ),
+    Variable(
+        name="BACKUP_AGE_IDENTITY",
+        parse=string(r"/\S+", "takes an absolute path"),
+        roles=SCRIPTS,
+        meaning="File with the key that decrypts backups, for restores and rehearsals.",
+    ),
+    Variable(
+        name="BACKUP_KEEP_DAYS",
+        parse=integer(1, 366),
+        default="7",
+        roles=SCRIPTS,
+        meaning="Daily backups that are kept, and how far back any point in time can be restored.",
+    ),
+    Variable(
+        name="BACKUP_KEEP_WEEKS",
+        parse=integer(0, 520),
+        default="5",
+        roles=SCRIPTS,
+        meaning="Weekly backups that are kept.",
+    ),
+    Variable(
+        name="BACKUP_KEEP_MONTHS",
+        parse=integer(0, 120),
+        default="12",
+        roles=SCRIPTS,
+        meaning="Monthly backups that are kept.",
+    ),
+    Variable(
+        name="BACKUP_S3_BUCKET",
+        parse=string(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "takes the name of a bucket"),
+        roles=SCRIPTS,
+        meaning="Bucket of S3-compatible storage that backups are copied to; unset: none.",
+    ),
+    Variable(
+        name="BACKUP_S3_ENDPOINT",
+        parse=http_origin,
+        roles=SCRIPTS,
+        meaning="Address of that storage.",
+    ),
+    Variable(
+        name="BACKUP_S3_REGION",
+        parse=string(r"[a-z0-9-]+", "takes the name of a region"),
+        default="us-east-1",
+        roles=SCRIPTS,
+        meaning="Its region.",
+    ),
+    Variable(
+        name="BACKUP_S3_ACCESS_KEY",
+        parse=string(),
+        secret=True,
+        roles=SCRIPTS,
+        meaning="Its access key, allowed to add and, for what is past its keeping, to delete.",
+    ),
+    Variable(
+        name="BACKUP_S3_SECRET_KEY",
+        parse=string(),
+        secret=True,
+        roles=SCRIPTS,
+        meaning="Its secret key.",
+    ),
+)
+
+VARIABLES = (*PROCESS_VARIABLES, *OPERATORS_VARIABLES)
 BY_NAME = {variable.name: variable for variable in VARIABLES}
 PREFIXES = tuple(sorted({name.split("_")[0] + "_" for name in BY_NAME if "_" in name}))

@@ -14,6 +14,8 @@ from apps.jobs import broker
 from apps.operations.schema import missing_migrations, open_connection
 
 TIMEOUT_SECONDS = 2.0
+GOOD_FOR_SECONDS = 0.25
+"""A success is answered again for so long: anybody may ask, and each check opens a connection."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ CHECKS: dict[str, Callable[[], str]] = {
     "redis": check_redis,
 }
 
-_under_way: dict[str, Future[str]] = {}
+# The newest run of each check, and when it began by monotonic clock.
+_newest: dict[str, tuple[Future[Check], float]] = {}
 _starting = threading.Lock()
 
 
@@ -68,18 +71,30 @@ def run_checks() -> dict[str, Check]:
     started = time.monotonic()
     with _starting:
         for name, check in CHECKS.items():
-            if name not in _under_way or _under_way[name].done():
-                _under_way[name] = _pool().submit(check)
-        futures = dict(_under_way)
+            if name not in _newest or _is_over(*_newest[name], now=started):
+                _newest[name] = (_pool().submit(_run, check), started)
+        futures = {name: future for name, (future, _) in _newest.items()}
     return {name: _outcome(future, started) for name, future in futures.items()}
 
 
-def _outcome(future: Future[str], started: float) -> Check:
-    left = started + TIMEOUT_SECONDS - time.monotonic()
+def _is_over(future: Future[Check], began: float, *, now: float) -> bool:
+    """Whether another run is due: failures are looked at again at once."""
+    return future.done() and (now - began > GOOD_FOR_SECONDS or not future.result().ok)
+
+
+def _run(check: Callable[[], str]) -> Check:
+    began = time.monotonic()
     try:
-        detail = future.result(timeout=max(left, 0))
-    except FutureTimeout:
-        detail = f"no answer within {TIMEOUT_SECONDS:g} s"
+        detail = check()
     except Exception as error:
         detail = type(error).__name__
-    return Check(not detail, round((time.monotonic() - started) * 1000, 1), detail)
+    return Check(not detail, round((time.monotonic() - began) * 1000, 1), detail)
+
+
+def _outcome(future: Future[Check], started: float) -> Check:
+    waited = time.monotonic() - started
+    try:
+        return future.result(timeout=max(TIMEOUT_SECONDS - waited, 0))
+    except FutureTimeout:
+        milliseconds = round((time.monotonic() - started) * 1000, 1)
+        return Check(False, milliseconds, f"no answer within {TIMEOUT_SECONDS:g} s")

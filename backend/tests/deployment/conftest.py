@@ -12,7 +12,13 @@ import psycopg
 import pytest
 
 from sandbox.embedded import DATABASE
-from tests.deployment.engine import require_engine
+from tests.deployment.engine import (
+    Stack,
+    new_key,
+    production_values,
+    require_engine,
+    running_stack,
+)
 from tests.processes import BACKEND, ROOT, Process, Spawn
 
 PRODUCTION = {
@@ -25,6 +31,17 @@ PRODUCTION = {
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("engine"):
         require_engine(item.name)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """compose.yml alone. Every module that uses it leaves it whole."""
+    tree = tmp_path_factory.mktemp("production")
+    key = tmp_path_factory.mktemp("key") / "key.txt"
+    values = production_values()
+    values |= {"BACKUP_AGE_RECIPIENT": new_key(key), "BACKUP_AGE_IDENTITY": str(key)}
+    with running_stack(tree, values) as stack:
+        yield stack
 
 
 Start = Callable[..., Process]

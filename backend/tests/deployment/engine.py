@@ -127,6 +127,13 @@ def running_stack(tmp: Path, values: dict[str, str], files: str = "compose.yml")
         stack.run("docker", "rmi", stack.image, check=False)
 
 
+def new_key(path: Path) -> str:
+    """Make a key for backups; returns its public half."""
+    subprocess.run(["age-keygen", "-o", str(path)], check=True, capture_output=True)
+    done = subprocess.run(["age-keygen", "-y", str(path)], check=True, capture_output=True)
+    return done.stdout.decode().strip()
+
+
 def production_values() -> dict[str, str]:
     """`.env.example`, filled in."""
     return {

@@ -3,7 +3,6 @@
 import io
 import json
 import time
-from collections.abc import Iterator
 
 import httpx
 import init_data_py
@@ -12,24 +11,13 @@ from PIL import Image
 
 from sandbox.round_trip import eat
 from tests.ai.pictures import encode, plate
-from tests.deployment.engine import (
-    BOT_TOKEN,
-    Stack,
-    production_values,
-    running_stack,
-)
+from tests.deployment.engine import BOT_TOKEN, Stack
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
 
 MEGABYTE = 1024 * 1024
 BASE = "python:3.13-slim-trixie"
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("production"), production_values()) as stack:
-        yield stack
 
 
 def login_data(telegram_id: int) -> str:

@@ -15,6 +15,8 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
+from apps.operations import health
+from apps.operations.health import GOOD_FOR_SECONDS
 from sandbox.embedded import Redis
 from tests.http import StartServer
 from tests.processes import Process, wait_for
@@ -54,6 +56,12 @@ def frozen_postmaster() -> Iterator[None]:
         os.kill(postmaster, signal.SIGCONT)
 
 
+def look_anew() -> None:
+    """Until the last good answer is too old to be given again."""
+    asked = time.monotonic()
+    wait_for(lambda: time.monotonic() - asked > GOOD_FOR_SECONDS, "the answer is old")
+
+
 def threads_of(server: Process) -> int:
     """Of Gunicorn's one worker."""
     pid = server.popen.pid
@@ -80,6 +88,7 @@ def test_redis_away_is_named_alone_and_forgotten_once_back(
     client: Client, redis_server: Redis, url: str
 ) -> None:
     with stopped(redis_server):
+        look_anew()
         response = client.get(url)
         assert response.status_code == 503
         assert response.json()["status"] == "failing"
@@ -97,6 +106,7 @@ def test_a_missing_migration_is_named(client: Client, url: str) -> None:
         )
         row = cursor.fetchone()
         try:
+            look_anew()
             response = client.get(url)
         finally:
             cursor.execute(
@@ -112,6 +122,7 @@ def test_a_database_without_any_table_of_ours_is_named(client: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE django_migrations RENAME TO elsewhere")
         try:
+            look_anew()
             response = client.get("/health/")
         finally:
             cursor.execute("ALTER TABLE elsewhere RENAME TO django_migrations")
@@ -123,10 +134,29 @@ def test_a_wrong_password_or_address_is_told_without_telling_it(
     client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(settings.DATABASES["default"], "HOST", "/nowhere-to-be-told")
+    look_anew()
     response = client.get("/health/")
     assert response.status_code == 503
     assert set(failing(response.json())) == {"database", "migrations"}
     assert b"nowhere" not in response.content
+
+
+def test_whoever_asks_often_opens_few_connections(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    monkeypatch.setitem(health.CHECKS, "counted", lambda: runs.append(1) or "")
+    began = time.monotonic()
+    for _ in range(30):
+        assert client.get("/health/").status_code == 200
+    assert len(runs) <= 1 + (time.monotonic() - began) / GOOD_FOR_SECONDS
+    monkeypatch.setitem(health.CHECKS, "counted", lambda: runs.append(1) or "broken")
+    look_anew()
+    runs.clear()
+    for _ in range(3):
+        assert client.get("/health/").status_code == 503
+    assert len(runs) == 3, "a failure is looked at again at once"
+    health._newest.pop("counted")
 
 
 def test_the_process_alone_asks_nobody(
@@ -162,6 +192,7 @@ def test_who_asks_under_which_name_and_a_frozen_database(start_server: StartServ
         return httpx.get(http.base_url.join("/health/"), timeout=SOON_SECONDS, trust_env=False)
 
     with ThreadPoolExecutor(20) as pool, frozen_postmaster():
+        look_anew()
         for _ in range(2):
             asked = [pool.submit(ask) for _ in range(20)]
             while not all(answer.done() for answer in asked):

@@ -1,13 +1,15 @@
 """Dead letters, for operators: list, retry, dismiss."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Count
+from django.db.models import Count, Min
+from django.db.models.functions import Greatest, Now
 
 from apps.jobs.models import Job, job_models
-from apps.jobs.services import dismiss_dead_letter, retry_dead_letter
+from apps.jobs.services import CLAIMABLE, dismiss_dead_letter, retry_dead_letter
 
 
 class Command(BaseCommand):
@@ -16,6 +18,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         actions.add_parser("count", help="how many jobs of each kind there are, by status")
+        actions.add_parser("watch", help="for machines: what waits longest, and what has failed")
         listing = actions.add_parser("list", help="failed jobs that nobody has handled")
         listing.add_argument("--most", type=int, default=50)
         for name in ("retry", "dismiss"):
@@ -26,6 +29,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "count":
             self._count()
+        elif action == "watch":
+            self._watch()
         elif action == "list":
             self._list(options["most"])
         else:
@@ -40,6 +45,19 @@ class Command(BaseCommand):
             counts = model._default_manager.values("status").annotate(n=Count("pk")).order_by()
             text = ", ".join(f"{row['n']} {row['status']}" for row in counts) or "none"
             self.stdout.write(f"{model._meta.label}: {text}")
+
+    def _watch(self) -> None:
+        """`waiting SECONDS KIND`, of jobs that are due, and `failed COUNT all`."""
+        failed = 0
+        for model in job_models():
+            due = model._default_manager.filter(CLAIMABLE)
+            oldest = due.aggregate(since=Min(Greatest("run_after", "lease_until")), now=Now())
+            waited = oldest["now"] - oldest["since"] if oldest["since"] else timedelta()
+            self.stdout.write(f"waiting {waited.total_seconds():.0f} {model._meta.label}")
+            failed += model._default_manager.filter(
+                status=Job.Status.FAILED, handled_at=None
+            ).count()
+        self.stdout.write(f"failed {failed} all")
 
     def _list(self, most: int) -> None:
         for model in job_models():

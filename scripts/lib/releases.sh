@@ -1,0 +1,151 @@
+# Which release runs, and how another one takes its place. Sourced after lib/operator.sh.
+# shellcheck shell=bash disable=SC2034,SC2154 # read by, and set by, those who source this file
+#
+# Two backends stand beside each other while the frontend moves over. Which one it asks is
+# .state/frontend/backend.conf; without that file it asks whoever is called `backend`.
+# .state/releases is the history, .state/deploying is there while a change is under way.
+
+unset RELEASE # .env names it; compose_as says otherwise for one command
+project=$(setting COMPOSE_PROJECT_NAME eatfit24)
+current=$(setting RELEASE dev)
+repository=$(setting IMAGE_REPOSITORY "$project-backend")
+readonly project repository
+readonly WORKERS=(celery-worker celery-worker-billing celery-beat)
+readonly HEALTHY_WITHIN=180 DRAIN_SECONDS=45 KEPT_RELEASES=3
+
+compose_as() { # RELEASE ARGUMENTS…: docker compose as if .env named that release
+  RELEASE=$1 compose "${@:2}"
+}
+
+have_image() { docker image inspect "$repository:$1" >/dev/null 2>&1; }
+
+backends() { # running ones: name and release
+  docker ps --filter "label=com.docker.compose.project=$project" \
+    --filter label=com.docker.compose.service=backend \
+    --filter label=com.docker.compose.oneoff=False --format '{{.Names}} {{.Image}}' |
+    sed "s| .*:| |" | sort
+}
+
+backend_of() { # RELEASE: the name of its backend, if one runs
+  backends | awk -v release="$1" '$2 == release { print $1 }' | tail -n 1
+}
+
+manage_as() { # RELEASE COMMAND…: manage.py of that release, in a container of its own
+  compose_as "$1" run --rm --no-deps -T --env RUN_MIGRATIONS=0 backend python manage.py "${@:2}"
+}
+
+last_words() { # CONTAINER
+  docker logs --tail 8 "$1" 2>&1 | cut -c 1-500 >&2
+}
+
+start_backend() { # RELEASE: beside those that run; sets $started to its name once it is good
+  local release=$1 count deadline health
+  started=$(backend_of "$release")
+  if [[ -z $started ]]; then
+    docker ps --all --quiet --filter "label=com.docker.compose.project=$project" \
+      --filter label=com.docker.compose.service=backend --filter status=exited --filter status=created |
+      xargs --no-run-if-empty docker rm >/dev/null
+    count=$(backends | wc -l)
+    compose_as "$release" up --detach --no-recreate --no-build --scale backend=$((count + 1)) backend
+    started=$(backend_of "$release")
+    [[ -n $started ]] || { warn "the backend of $release did not start"; return 1; }
+  fi
+  deadline=$((SECONDS + HEALTHY_WITHIN))
+  until health=$(docker inspect --format '{{.State.Health.Status}} {{.RestartCount}}' "$started"); [[ $health == healthy* ]]; do
+    if [[ $health != *" 0" || $health == unhealthy* || $SECONDS -gt $deadline ]]; then
+      warn "$started is not healthy ($health); its last words:"
+      last_words "$started"
+      return 1
+    fi
+    sleep 0.5
+  done
+  answers_well "$started"
+}
+
+answers_well() { # BACKEND: asked as people's requests will ask it, before any of them reaches it
+  local path host
+  host=$(setting ALLOWED_HOSTS)
+  for path in /health/ /api/v1/health/ /app; do
+    compose exec -T frontend curl -fsS -m 10 -o /dev/null -H "Host: ${host%%,*}" \
+      -H 'X-Forwarded-Proto: https' "http://$1:8000$path" </dev/null || {
+      warn "$1 answers $path wrongly; its last words:"
+      last_words "$1"
+      return 1
+    }
+  done
+}
+
+nginx_workers() { # process ids of the frontend's workers
+  # shellcheck disable=SC2016 # expanded inside the container
+  compose exec -T frontend sh -c \
+    'for p in /proc/[0-9]*; do grep -qs "nginx: worker" "$p/cmdline" && echo "${p#/proc/}"; done; true' </dev/null
+}
+
+# shellcheck disable=SC2120 # its argument may be left out
+point_frontend_at() { # BACKEND, or nothing for whoever is called backend: reloads, and waits for requests under way
+  local before deadline
+  mkdir -p "$state/frontend"
+  chmod 755 "$state" "$state/frontend"
+  if [[ -n ${1:-} ]]; then
+    # shellcheck disable=SC2016 # nginx's own variable
+    printf 'set $backend %s:8000;\n' "$1" | replace_file "$state/frontend/backend.conf"
+    chmod 644 "$state/frontend/backend.conf"
+  else
+    rm -f "$state/frontend/backend.conf"
+  fi
+  [[ -n $(compose ps --quiet frontend) ]] || return 0
+  before=$(nginx_workers)
+  compose exec -T frontend nginx -c /etc/nginx/eatfit24/nginx.conf -s reload </dev/null 2>/dev/null
+  deadline=$((SECONDS + DRAIN_SECONDS))
+  while [[ -n $(comm -12 <(sort <<<"$before") <(nginx_workers | sort)) && $SECONDS -lt $deadline ]]; do
+    sleep 0.3
+  done
+}
+
+remove_backends_but() { # BACKEND
+  local name _
+  while read -r name _; do
+    [[ $name == "$1" ]] || { docker stop --time "$DRAIN_SECONDS" "$name" && docker rm "$name"; } >/dev/null
+  done < <(backends)
+}
+
+move_workers_to() { # RELEASE: one after the other; each ends its jobs first
+  local service
+  manage_as "$1" release "$1" >/dev/null
+  for service in "${WORKERS[@]}"; do
+    # Not "up" over the old one: that would look at what it depends on, or (--no-deps) forget it.
+    compose rm --stop --force "$service"
+    compose_as "$1" up --detach --no-recreate --no-build --wait --wait-timeout "$HEALTHY_WITHIN" "$service" || {
+      warn "$service of $1 does not become healthy"
+      last_words "$(compose ps --all --quiet "$service")"
+      return 1
+    }
+  done
+}
+
+settle_on() { # RELEASE, BACKEND: from here on `docker compose up -d` means this release
+  {
+    sed "s/^[[:space:]]*RELEASE=.*/RELEASE=$1/" .env
+    grep -q '^[[:space:]]*RELEASE=' .env || echo "RELEASE=$1"
+  } | replace_file .env
+  remove_backends_but "$2"
+  # shellcheck disable=SC2119
+  point_frontend_at
+  compose up --detach --no-build --wait
+  printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" >>"$state/releases"
+  rm -f "$state/deploying"
+}
+
+recent_releases() { # the newest first, each once
+  tac "$state/releases" 2>/dev/null | awk '!seen[$2]++ { print $2 }'
+}
+
+remove_old_images() {
+  local release kept
+  kept=$(recent_releases | head -n "$KEPT_RELEASES")
+  while read -r release; do
+    if ! grep -qx -- "$release" <<<"$kept"$'\n'"$(setting RELEASE)"; then
+      docker image rm "$repository:$release" >/dev/null 2>&1 || true
+    fi
+  done < <(recent_releases)
+}
