@@ -8,6 +8,7 @@ from config.api import api
 urlpatterns = [
     path("api/v1/billing/yookassa/notifications", yookassa_notification),
     path("api/v1/", api.urls),
+    path("", include("apps.bot.urls")),
     path("", include("apps.operations.urls")),
     path("", include("apps.webapp.urls")),
 ]

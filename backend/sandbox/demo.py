@@ -95,6 +95,8 @@ class Stack:
             "RUN_MIGRATIONS": "1",
             "TELEGRAM_BOT_TOKEN": "1:development",
             "PHOTO_DIR": str(self.data / "photos"),
+            "TELEGRAM_API_URL": f"http://127.0.0.1:{sandbox}/telegram",
+            "TELEGRAM_BOT_API_SECRET": _kept_secret(self.data / "webhook-secret"),
         }
         entrypoint = str(ROOT / "entrypoint.sh")
         celery = [entrypoint, "celery", "-A", "config"]

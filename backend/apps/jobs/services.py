@@ -5,7 +5,7 @@ Besides these, only the sweep moves `ring_after`, and `periods` removes what is 
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -29,17 +29,24 @@ J = TypeVar("J", bound=Job)
 CANCELED = "canceled"
 """The code of a job that was called off; it failed, and is nobody's dead letter."""
 
+_watchers: dict[type[Job], list[Callable[[Job], None]]] = {}
+
 CLAIMABLE = Q(status=Job.Status.PENDING, run_after__lte=Now()) | Q(
     status=Job.Status.RUNNING, lease_until__lte=Now()
 )
 
 
-def submit_job(*, job: J) -> J:
-    """Insert the job in the caller's transaction and ring once that commits."""
+def submit_job(*, job: J, after: timedelta = timedelta()) -> J:
+    """Insert the job in the caller's transaction and ring once that commits, or after so long."""
     job.request_id = job.request_id or current("request_id")
     job.ring_after = Now() + FIRST_RING_AGAIN
+    if after:
+        job.run_after = job.ring_after = Now() + after
     job.save(force_insert=True)
-    transaction.on_commit(lambda: _ring(job), robust=True)
+    if after:
+        _ring_in_time(job, after)
+    else:
+        transaction.on_commit(lambda: _ring(job), robust=True)
     return job
 
 
@@ -79,7 +86,8 @@ def claim_job(*, model: type[J], pk: UUID | str) -> J | None:
     """
     with transaction.atomic():
         job = (
-            model._default_manager.select_for_update(skip_locked=True)
+            # no_key: a row that is just being referred to is not skipped, and its ring not lost.
+            model._default_manager.select_for_update(skip_locked=True, no_key=True)
             .filter(CLAIMABLE, _release_may_claim(), pk=pk)
             .first()
         )
@@ -132,22 +140,39 @@ def finishing(job: Job) -> Iterator[None]:
     with transaction.atomic():
         _settle(job, status=Job.Status.DONE, finished_at=Now(), error_code="", last_error="")
         yield
-    job.status = Job.Status.DONE
+        job.status = Job.Status.DONE
+        _tell_who_waits(job)
 
 
 def fail_job(*, job: Job, code: str, error: str) -> None:
     """End the job for good; it is a dead letter from now on."""
-    _settle(
-        job,
-        status=Job.Status.FAILED,
-        finished_at=Now(),
-        error_code=code,
-        last_error=error,
-        handled_by="",
-        handled_at=None,
-    )
-    job.status = Job.Status.FAILED
+    with transaction.atomic():
+        _settle(
+            job,
+            status=Job.Status.FAILED,
+            finished_at=Now(),
+            error_code=code,
+            last_error=error,
+            handled_by="",
+            handled_at=None,
+        )
+        job.status = Job.Status.FAILED
+        _tell_who_waits(job)
     logger.error("job failed", extra={"job": str(job), "code": code, "error": error})
+
+
+def watch_ends(model: type[Job], callback: Callable[[Job], None]) -> None:
+    """Have `callback(job)` called in the transaction in which a job of this kind ends.
+
+    `job.status` says how it ended. The callback writes rows and nothing else: whatever it raises
+    would undo the end. Apps register when they are ready, for jobs of the apps below them.
+    """
+    _watchers.setdefault(model, []).append(callback)
+
+
+def _tell_who_waits(job: Job) -> None:
+    for callback in _watchers.get(type(job), ()):
+        callback(job)
 
 
 def retry_job_later(*, job: Job, code: str, error: str, after: timedelta = timedelta()) -> None:
@@ -173,19 +198,23 @@ def cancel_job(*, job: Job, by: str) -> bool:
 
     A worker that is at it finishes its call, and its outcome is dropped as one that came too late.
     """
-    canceled = (
-        _row(job)
-        .filter(status__in=Job.OPEN)
-        .update(
-            status=Job.Status.FAILED,
-            finished_at=Now(),
-            lease_until=None,
-            error_code=CANCELED,
-            last_error="",
-            handled_by=by,
-            handled_at=Now(),
+    with transaction.atomic():
+        canceled = (
+            _row(job)
+            .filter(status__in=Job.OPEN)
+            .update(
+                status=Job.Status.FAILED,
+                finished_at=Now(),
+                lease_until=None,
+                error_code=CANCELED,
+                last_error="",
+                handled_by=by,
+                handled_at=Now(),
+            )
         )
-    )
+        if canceled:
+            job.status = Job.Status.FAILED
+            _tell_who_waits(job)
     if canceled:
         logger.info("job canceled", extra={"job": str(job), "by": by})
     return bool(canceled)

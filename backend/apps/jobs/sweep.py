@@ -47,7 +47,7 @@ def _expect_no_ring(model: type[Job]) -> int:
 def _ring_batch(model: type[Job]) -> int:
     with transaction.atomic():
         jobs = list(
-            model._default_manager.select_for_update(skip_locked=True)
+            model._default_manager.select_for_update(skip_locked=True, no_key=True)
             .filter(status__in=Job.OPEN)
             .alias(due=Greatest("run_after", "lease_until", "ring_after"))
             .filter(due__lte=Now())

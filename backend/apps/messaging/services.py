@@ -14,6 +14,7 @@ from django.utils.functional import Promise
 
 from apps.accounts.models import User
 from apps.jobs.errors import NotYet, Permanent, Temporary
+from apps.jobs.models import Job
 from apps.jobs.services import bring_job_forward, submit_job
 from apps.messaging import pace, telegram
 from apps.messaging.models import ClosedChat, Message
@@ -127,7 +128,7 @@ def open_chat(*, user: User) -> None:
         ClosedChat.objects.filter(pk=user.telegram_id).delete()
 
 
-def deliver_message(message: Message) -> Callable[[], None]:
+def deliver_message(message: Message) -> Callable[[], object] | None:
     """Give the message to Telegram; returns what keeps what came of it.
 
     Raises `jobs.errors.NotYet` where it may not go now, `Temporary` where Telegram is away, and
@@ -137,7 +138,7 @@ def deliver_message(message: Message) -> Callable[[], None]:
     if ahead is not None:
         raise NotYet("in_order", max(ahead, BEHIND_ANOTHER))
     if ClosedChat.objects.filter(pk=message.chat_id).exists():
-        return lambda: _go_on(message)
+        return None
     wait = pace.ask_for_turn(message.chat_id)
     if wait:
         raise NotYet("rate_limit", wait)
@@ -149,7 +150,8 @@ def deliver_message(message: Message) -> Callable[[], None]:
     except telegram.TelegramError as error:
         return _refused(message, error)
     pace.note_answer(message.chat_id)
-    return lambda: _go_on(message, telegram_message_id=sent["message_id"])
+    row = Message.objects.filter(pk=message.pk)
+    return lambda: row.update(telegram_message_id=sent["message_id"])
 
 
 def _parameters(message: Message) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def _parameters(message: Message) -> dict[str, Any]:
     return parameters
 
 
-def _refused(message: Message, error: telegram.TelegramError) -> Callable[[], None]:
+def _refused(message: Message, error: telegram.TelegramError) -> Callable[[], object]:
     if error.status == httpx.codes.TOO_MANY_REQUESTS:
         after = error.retry_after or 1.0
         pace.note_wish_to_wait(message.chat_id, after)
@@ -184,14 +186,11 @@ def _close_chat(message: Message, reason: str) -> None:
     closed = {"reason": reason[:255]}
     ClosedChat.objects.get_or_create(chat_id=message.chat_id, defaults=closed)
     logger.info("chat closed", extra={"reason": reason})
-    _go_on(message)
 
 
-def _go_on(message: Message, **values: object) -> None:
-    """Keep what came of the message, and wake the one behind it."""
-    if values:
-        Message.objects.filter(pk=message.pk).update(**values)
-    behind = next_message(message)
+def wake_next(job: Job) -> None:
+    """A message has come to its end: the next of its chat may go when that second is over."""
+    behind = next_message(Message.objects.get(pk=job.pk))
     if behind is not None:
         bring_job_forward(job=behind, after=timedelta(milliseconds=pace.CHAT_MS))
 

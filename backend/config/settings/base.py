@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "apps.nutrition",
     "apps.billing",
     "apps.ai",
+    "apps.bot",
     "apps.webapp",
     "apps.operations",
 ]

@@ -1,7 +1,9 @@
 """The life of a job, one step at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -9,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from apps.jobs import services
 from apps.jobs.errors import LeaseLost, NotYet, Permanent, Temporary
 from apps.jobs.models import CurrentRelease, Job
 from apps.jobs.services import (
@@ -21,6 +24,7 @@ from apps.jobs.services import (
     retry_dead_letter,
     retry_job_later,
     submit_job,
+    watch_ends,
 )
 from apps.jobs.worker import overdue, run_job
 from tests.errands.models import Errand
@@ -50,6 +54,17 @@ def test_a_claimed_job_is_not_claimed_again() -> None:
     job = claimed()
     assert claim_job(model=Errand, pk=job.pk) is None
     assert stored(job).attempts == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_is_just_being_referred_to_is_claimed() -> None:
+    """As by a row with a foreign key to it that is not committed yet."""
+    errand = submit_job(job=Errand())
+    with ThreadPoolExecutor(1) as another, transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM errands_errand FOR KEY SHARE")
+        claim = another.submit(lambda: (claim_job(model=Errand, pk=errand.pk), connection.close()))
+        assert claim.result(10)[0] is not None
 
 
 def test_a_job_whose_time_has_not_come_is_left_alone() -> None:
@@ -88,6 +103,43 @@ def test_what_is_written_while_finishing_is_undone_with_it() -> None:
     with pytest.raises(ZeroDivisionError):
         finish_badly()
     assert (stored(job).status, stored(job).result) == (Job.Status.RUNNING, "")
+
+
+@pytest.fixture
+def ends() -> Iterator[list[tuple[str, bool]]]:
+    """How jobs ended, and whether that was said inside the transaction."""
+    told: list[tuple[str, bool]] = []
+
+    def note(job: Job) -> None:
+        told.append((str(job.status), connection.in_atomic_block))
+
+    watch_ends(Errand, note)
+    yield told
+    del services._watchers[Errand]
+
+
+def test_who_waits_for_a_job_is_told_of_its_end_and_of_nothing_before(ends: list[Any]) -> None:
+    errand = submit_job(job=Errand())
+    run_job(Errand, str(errand.pk), raising(Temporary("down")))
+    Errand.objects.update(run_after=Now())
+    run_job(Errand, str(errand.pk), raising(NotYet("busy", timedelta())))
+    assert ends == []
+    run_job(Errand, str(errand.pk), lambda job: None)
+    assert ends == [("done", True)]
+    errand = submit_job(job=Errand())
+    run_job(Errand, str(errand.pk), raising(Permanent("refused")))
+    assert ends[1:] == [("failed", True)]
+    lost = claimed()
+    Errand.objects.filter(pk=lost.pk).update(max_attempts=1, lease_until=Now())
+    assert claim_job(model=Errand, pk=lost.pk) is None
+    assert ends[2:] == [("failed", True)]
+
+
+def test_a_job_submitted_for_later_is_done_later() -> None:
+    errand = submit_job(job=Errand(), after=timedelta(minutes=1))
+    assert claim_job(model=Errand, pk=errand.pk) is None
+    row = stored(errand)
+    assert row.ring_after == row.run_after, "rung when its time has come"
 
 
 def test_temporary_faults_are_tried_again_with_growing_pauses_then_fail() -> None:
