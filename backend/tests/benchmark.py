@@ -70,7 +70,7 @@ def measure_processes(data: Path) -> None:
 
 
 def load(url: str) -> None:
-    """2,000 meals of 40 people: as many as one may send at once is less than all of them."""
+    """2,000 requests of 40 people. What is beyond their quota is refused, which is work, too."""
     people = []
     for telegram_id in range(1, 41):
         login = httpx.post(f"{url}/api/v1/auth/development", json={"telegram_id": telegram_id})
@@ -81,7 +81,9 @@ def load(url: str) -> None:
             for number in range(250):
                 headers = people[thread * 5 + number % 5]
                 text = f"{number} g rice and 2 eggs"
-                http.post("/recognitions", json={"text": text}, headers=headers).raise_for_status()
+                response = http.post("/recognitions", json={"text": text}, headers=headers)
+                if response.status_code not in (202, 403, 429):
+                    response.raise_for_status()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(eat, range(8)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import F
 from django.db.models.functions import Now
 from django.test import Client
@@ -18,8 +19,9 @@ from pytest_django import Settings
 from apps.ai.models import Circuit, ProviderCall, Recognition
 from apps.ai.openrouter import SCHEMA
 from apps.messaging.models import Message
-from tests.ai.asking import asked, attempt, look, settled, used
+from tests.ai.asking import URL, asked, attempt, look, settled, used
 from tests.ai.conftest import KEY
+from tests.ai.pictures import photo
 from tests.sandbox.requests import log, order
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +73,24 @@ def test_what_the_model_is_asked(eater: Client, model: httpx.Client) -> None:
     system, user = body["messages"]
     assert "in Russian" in system["content"]
     assert user["content"] == [{"type": "text", "text": TEXT}]
+
+
+def test_photos_are_shown_to_the_model_all_at_once(eater: Client, model: httpx.Client) -> None:
+    files = [SimpleUploadedFile("x", photo()), SimpleUploadedFile("y", photo("PNG"))]
+    pk = eater.post(URL, {"photo": files, "text": "my lunch"}).json()["id"]
+    row = settled(pk)
+    assert (row.status, row.outcome) == ("done", "recognized")
+    (entry,) = log(model, "openrouter")
+    text, *pictures = entry["body"]["messages"][1]["content"]
+    assert text == {"type": "text", "text": "my lunch"}
+    shown = [(part["image_url"]["url"]["sha256"]) for part in pictures]
+    assert shown == list(row.photos.values_list("sha256", flat=True))
+    for file in files:
+        file.seek(0)
+    body = eater.post(URL, {"photo": files, "text": "my lunch"}).json()
+    assert (body["status"], len(body["photos"])) == ("done", 2), "the same pictures are known"
+    assert used(eater) == (0, 1)
+    assert len(log(model, "openrouter")) == 1
 
 
 UNAVAILABLE = [

@@ -15,13 +15,15 @@ from pytest_django import Settings
 from apps.accounts.models import User
 from apps.ai.models import ProviderCall, Recognition
 from apps.ai.quota import MOST_IN_FLIGHT, quota_of
-from apps.billing.queries import FREE_RECOGNITIONS
 from apps.jobs.services import retry_dead_letter
 from tests.ai.asking import ask, asked, attempt, cancel, failed, quota, recognized, settled, used
 from tests.http import at_once, client_of, make_user, problem
 from tests.sandbox.requests import log, order
 
 pytestmark = pytest.mark.django_db
+
+
+FREE = 30
 
 
 def spend(user: User, times: int, **fields: Any) -> None:
@@ -34,8 +36,8 @@ def spend(user: User, times: int, **fields: Any) -> None:
 
 def test_a_new_user_has_the_free_allowance(eater: Client) -> None:
     told = quota(eater)
-    assert (told["plan"], told["recognitions"]) == ("free", FREE_RECOGNITIONS)
-    assert (told["reserved"], told["spent"], told["left"]) == (0, 0, FREE_RECOGNITIONS)
+    assert (told["plan"], told["recognitions"]) == ("free", FREE)
+    assert (told["reserved"], told["spent"], told["left"]) == (0, 0, FREE)
     begins, renews = (datetime.fromisoformat(told[name]) for name in ("begins", "renews_at"))
     assert begins <= timezone.now() < renews
 
@@ -59,7 +61,7 @@ def test_what_failed_is_given_back_and_reserved_again_when_retried(eater: Client
 
 
 def test_used_up_it_is_refused_with_what_can_be_done(user: User, eater: Client) -> None:
-    spend(user, FREE_RECOGNITIONS - 1)
+    spend(user, FREE - 1)
     asked(eater, "rice")
     for _ in range(3):
         body = problem(ask(eater, "eggs"), 403, "quota_exceeded")
@@ -68,12 +70,12 @@ def test_used_up_it_is_refused_with_what_can_be_done(user: User, eater: Client) 
     renews = datetime.fromisoformat(quota(eater)["renews_at"])
     assert body["retry_after"] == pytest.approx((renews - timezone.now()).total_seconds(), abs=30)
     assert Recognition.objects.filter(text="eggs").count() == 0
-    assert used(eater) == (1, FREE_RECOGNITIONS - 1)
+    assert used(eater) == (1, FREE - 1)
 
 
 def test_others_and_other_months_do_not_count(user: User, eater: Client) -> None:
-    spend(make_user(), FREE_RECOGNITIONS)
-    spend(user, FREE_RECOGNITIONS, created_at=quota_of(user).allowance.begins - timedelta(hours=1))
+    spend(make_user(), FREE)
+    spend(user, FREE, created_at=quota_of(user).allowance.begins - timedelta(hours=1))
     assert used(eater) == (0, 0)
     asked(eater)
 
@@ -89,16 +91,16 @@ def test_only_so_many_at_a_time(eater: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("left", "accepted"), [(1, 1), (2, 2), (FREE_RECOGNITIONS, 3)])
+@pytest.mark.parametrize(("left", "accepted"), [(1, 1), (2, 2), (FREE, 3)])
 def test_many_at_once_never_overspend(left: int, accepted: int) -> None:
     user = make_user()
-    spend(user, FREE_RECOGNITIONS - left)
+    spend(user, FREE - left)
     texts = iter([f"{number} г риса" for number in range(8)])
     responses = at_once(8, lambda: ask(client_of(user), next(texts)))
     statuses = Counter(response.status_code for response in responses)
     assert statuses[202] == accepted == Recognition.objects.filter(status="pending").count()
     assert set(statuses) <= {202, 403, 429}
-    assert used(client_of(user)) == (accepted, FREE_RECOGNITIONS - left)
+    assert used(client_of(user)) == (accepted, FREE - left)
 
 
 class TestDailyLimit:
@@ -166,7 +168,7 @@ class TestKnown:
 
     def test_with_the_quota_used_up(self, user: User, eater: Client, model: httpx.Client) -> None:
         settled(asked(eater, "soup"))
-        spend(user, FREE_RECOGNITIONS)
+        spend(user, FREE)
         assert ask(eater, "soup").json()["status"] == "done"
 
     def test_not_to_another_user_nor_in_another_language_nor_of_another_model(
@@ -220,7 +222,7 @@ class TestIdempotencyKey:
 
     def test_it_holds_beyond_the_quota(self, user: User, eater: Client) -> None:
         first = ask(eater, "rice", **{"Idempotency-Key": "k-1"})
-        spend(user, FREE_RECOGNITIONS)
+        spend(user, FREE)
         assert ask(eater, "rice", **{"Idempotency-Key": "k-1"}).json() == first.json()
 
     @pytest.mark.parametrize("key", ["", " ", "two words", "x" * 256, "ключ"])

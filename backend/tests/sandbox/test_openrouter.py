@@ -46,6 +46,25 @@ def test_nothing_to_eat(client: httpx.Client) -> None:
     assert found["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("words", "is_food", "items"), [("a table", False, 0), ("empty plate", True, 0)]
+)
+def test_words_order_an_answer_without_items(
+    client: httpx.Client, words: str, is_food: bool, items: int
+) -> None:
+    for parts in ([words], [words, picture()]):
+        found = plate(complete(client, *parts))
+        assert (found["is_food"], len(found["items"])) == (is_food, items)
+        assert found["notes"]
+
+
+def test_words_order_an_unsure_answer(client: httpx.Client) -> None:
+    for parts in (["soup in the dark"], ["in the dark", picture()]):
+        items = plate(complete(client, *parts))["items"]
+        assert items
+        assert all(item["confidence"] < 0.5 for item in items)
+
+
 def test_plate_of_a_picture_depends_on_its_bytes(client: httpx.Client) -> None:
     def dishes(data: bytes) -> str:
         return json.dumps(plate(complete(client, "What is it?", picture(data))))

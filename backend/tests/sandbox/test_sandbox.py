@@ -72,6 +72,24 @@ class TestFaults:
         order(client, "wrong_schema")
         assert "items" not in plate(complete(client))
 
+    def test_drip(self, client: httpx.Client) -> None:
+        order(client, "drip", seconds=0.001)
+        dripped = complete(client)
+        assert dripped.content == complete(client).content
+
+    @pytest.mark.parametrize(
+        ("kind", "reason"), [("finish_error", "error"), ("content_filter", "content_filter")]
+    )
+    def test_finished_otherwise(self, client: httpx.Client, kind: str, reason: str) -> None:
+        order(client, kind)
+        (choice,) = complete(client).json()["choices"]
+        assert (choice["finish_reason"], choice["message"]["content"]) == (reason, "")
+
+    def test_content(self, client: httpx.Client) -> None:
+        order(client, "content", content="soup?")
+        (choice,) = complete(client).json()["choices"]
+        assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "soup?")
+
     def test_latency(self, client: httpx.Client) -> None:
         order(client, "latency", seconds=0.3)
         begun = time.monotonic()
