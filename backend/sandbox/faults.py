@@ -66,7 +66,7 @@ def kinds_of(service: Service) -> dict[str, FaultKind]:
     """What may be ordered of a service: the common kinds and its own."""
     return {
         "latency": FaultKind(_latency, {"seconds": number(0, LONGEST_WAIT, required=True)}),
-        "drip": FaultKind(_drip, {"seconds": number(0.01, LONGEST_WAIT, required=True)}),
+        "drip": FaultKind(_drip, {"seconds": number(0.001, LONGEST_WAIT, required=True)}),
         "timeout": FaultKind(_timeout, HEARD),
         "reset": FaultKind(_reset, HEARD),
         "status": _status_kind(service),

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-TEXT = "2 eggs, {grams} g rice and a banana"
+TEXT = "2 eggs, {some} g rice, a banana and {more} g rice"
+RICE_GRAMS = 150
 PATIENCE_SECONDS = 30.0
 
 
@@ -19,7 +20,7 @@ class RoundTripFailed(Exception):
 def eat(url: str, *, init_data: str | None = None) -> dict[str, float]:
     """Log in, have a text recognised, accept it; returns the day's totals.
 
-    The text is a new one each time, since what is known is answered without a worker. Logs in
+    The same food is said in new words, since what is known is answered without a worker. Logs in
     with `init_data`, or by the development login. Raises RoundTripFailed.
     """
     with httpx.Client(
@@ -30,9 +31,9 @@ def eat(url: str, *, init_data: str | None = None) -> dict[str, float]:
         else:
             login = _expect(200, http.post("/auth/telegram", json={"init_data": init_data}))
         http.headers["Authorization"] = f"Bearer {login['access_token']}"
-        asked = _expect(
-            202, http.post("/recognitions", json={"text": TEXT.format(grams=randint(100, 9_999))})
-        )
+        some = randint(1, RICE_GRAMS - 1)
+        text = TEXT.format(some=some, more=RICE_GRAMS - some)
+        asked = _expect(202, http.post("/recognitions", json={"text": text}))
         found = _wait(http, asked["id"])
         meal = _expect(201, http.post(f"/recognitions/{found['id']}/accept"))
         again = _expect(201, http.post(f"/recognitions/{found['id']}/accept"))
