@@ -21,7 +21,14 @@ from apps.ai.refusals import refusals_as_problems
 from apps.ai.schemas import CaptionIn, QuotaOut, RecognitionIn, RecognitionOut
 from apps.ai.services import accept_recognition, cancel_recognition, request_recognition
 from apps.ai.serving import serve_photo
-from apps.ai.uploads import FORM, MOST_PICTURES, read_form, read_pictures, validated
+from apps.ai.uploads import (
+    FORM,
+    MOST_PICTURES,
+    place_for_upload,
+    read_form,
+    read_pictures,
+    validated,
+)
 from apps.nutrition.schemas import MealOut
 from config.problems import BODY_PROBLEMS, JsonParser, ProblemOut
 
@@ -69,10 +76,11 @@ def asked_for(request: HttpRequest) -> tuple[RecognitionIn | CaptionIn, list[Pic
     if request.content_type != FORM:
         body = JsonParser().parse_body(request) if request.body else None
         return validated(RecognitionIn, body), []
-    fields, files = read_form(request)
-    if not files:
-        return validated(RecognitionIn, fields), []
-    return validated(CaptionIn, fields), read_pictures(files)
+    with place_for_upload():
+        fields, files = read_form(request)
+        if not files:
+            return validated(RecognitionIn, fields), []
+        return validated(CaptionIn, fields), read_pictures(files)
 
 
 @router.post(

@@ -45,6 +45,7 @@ def main(lock: str) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.nice(10)  # requests come first
         try:
             answer = render(sys.stdin.buffer.read())
         except Refused as refused:

@@ -5,8 +5,10 @@ size is that of compose.yml's tmpfs, and from there into the decoder: no process
 holds an upload in its memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from tempfile import TemporaryFile
+from threading import BoundedSemaphore
 from time import monotonic
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -35,6 +37,22 @@ MOST_PICTURES: int = settings.DATA_UPLOAD_MAX_NUMBER_FILES
 MOST_FORM_BYTES = 20 * 1024**2 + 64 * 1024
 # For all pictures of a request, to which nginx gives 35 s.
 PATIENCE_SECONDS = 25.0
+
+
+# Each upload waits for its turn with the decoder in a thread of Gunicorn's: others, and the health
+# check, need some as well.
+_places = BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
+
+
+@contextmanager
+def place_for_upload() -> Iterator[None]:
+    """Raises PicturesBusy at once where half of this process's threads have an upload already."""
+    if not _places.acquire(blocking=False):
+        raise PicturesBusy
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 class PictureUpload(FileUploadHandler):

@@ -148,6 +148,7 @@ STORAGES = {
     "photos": PHOTO_STORAGES[PHOTO_STORAGE],
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+WEB_THREADS = env.integer("GUNICORN_THREADS")
 # Pictures in a request go to unnamed files as they come in; there is no other upload.
 FILE_UPLOAD_HANDLERS = ["apps.ai.uploads.PictureUpload"]
 DATA_UPLOAD_MAX_NUMBER_FILES = 4

@@ -15,9 +15,8 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
         import pillow_heif
 
         file = io.BytesIO()
-        pillow_heif.from_pillow(image).save(
-            file, quality=90, enc_params={"preset": "ultrafast"}, **options
-        )
+        options = {"quality": 90, "enc_params": {"preset": "ultrafast"}, **options}
+        pillow_heif.from_pillow(image).save(file, **options)
         return file.getvalue()
     file = io.BytesIO()
     image.save(file, kind, **options)

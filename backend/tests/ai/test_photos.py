@@ -1,5 +1,6 @@
 """Photos over HTTP: uploaded as a form, kept, looked at by their owner alone."""
 
+import fcntl
 import io
 import json
 import os
@@ -7,10 +8,12 @@ import re
 import resource
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import psutil
 import pytest
 from django.conf import settings as configured
@@ -286,3 +289,26 @@ def test_while_there_is_no_room_for_uploads_they_are_put_off(eater: Client) -> N
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     assert not Recognition.objects.exists()
+
+
+def test_uploads_that_wait_leave_threads_to_others(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """Somebody else has the decoder; of four threads two may wait for it."""
+    server, http = start_server(threads=4, PHOTO_DIR=str(tmp_path))
+    headers = {"Authorization": client_of(make_user()).defaults["HTTP_AUTHORIZATION"]}
+
+    def upload() -> httpx.Response:
+        return http.post(URL, files={"photo": photo()}, headers=headers, timeout=60)
+
+    with ThreadPoolExecutor(6) as pool:
+        with (server.runtime / "pictures.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            uploads = [pool.submit(upload) for _ in range(6)]
+            wait_for(lambda: sum(one.done() for one in uploads) == 4, "the others are refused")
+            assert http.get("/health/live/", timeout=20).status_code == 200
+        answers = [one.result() for one in uploads]
+    assert sorted(answer.status_code for answer in answers) == [202, 202, 503, 503, 503, 503]
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert refused.json()["code"] == "pictures_busy"
+    assert int(refused.headers["Retry-After"]) > 0

@@ -1,5 +1,6 @@
 """A stack of containers of its own for a test: a copy of the tree, a project, ports."""
 
+import json
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import init_data_py
 import pytest
 
 from sandbox.embedded import free_port
@@ -148,3 +150,9 @@ def production_values() -> dict[str, str]:
         "RUN_MIGRATIONS": "1",
         "TELEGRAM_BOT_TOKEN": BOT_TOKEN,
     }
+
+
+def login_data(telegram_id: int) -> str:
+    """What Telegram would give a Mini App of this bot."""
+    user = json.dumps({"id": telegram_id, "first_name": "Anna", "language_code": "en"})
+    return init_data_py.sign({"user": user, "query_id": "1"}, BOT_TOKEN)

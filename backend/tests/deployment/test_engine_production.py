@@ -5,25 +5,18 @@ import json
 import time
 
 import httpx
-import init_data_py
 import pytest
 from PIL import Image
 
 from sandbox.round_trip import eat
 from tests.ai.pictures import encode, plate
-from tests.deployment.engine import BOT_TOKEN, Stack
+from tests.deployment.engine import Stack, login_data
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
 
 MEGABYTE = 1024 * 1024
 BASE = "python:3.13-slim-trixie"
-
-
-def login_data(telegram_id: int) -> str:
-    """What Telegram would give a Mini App of this bot."""
-    user = json.dumps({"id": telegram_id, "first_name": "Anna", "language_code": "en"})
-    return init_data_py.sign({"user": user, "query_id": "1"}, BOT_TOKEN)
 
 
 def test_the_smoke_test_passes(stack: Stack) -> None:
@@ -328,6 +321,14 @@ def test_a_form_that_is_too_big_ends_at_nginx(stack: Stack) -> None:
         assert answer.status_code == 413
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.json()["code"] == "request_too_big"
+
+
+def test_who_is_refused_unread_gets_to_know_it(stack: Stack) -> None:
+    for _ in range(30):
+        answer = httpx.post(
+            f"{stack.url}/api/v1/recognitions", files={"photo": bytes(15 << 20)}, timeout=60
+        )
+        assert answer.status_code == 401
 
 
 def test_the_image_can_speak_to_a_bucket(stack: Stack) -> None:
