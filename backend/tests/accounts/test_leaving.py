@@ -88,7 +88,7 @@ def test_a_worker_writes_it_down_and_its_owner_fetches_it(start_worker: StartWor
     Belonging.objects.create(person=user.pk, what="чашка")
     Belonging.objects.create(person=stranger.pk, what="ложка")
     client, other = client_of(user), client_of(stranger)
-    client.put("/api/v1/profile/weights/2026-01-01", {"kg": "70.25"}, "application/json")
+    client.put("/api/v1/profile/weights/2026-01-01", {"kg": 70.25}, "application/json")
     for path in (EXPORT, FILE):
         problem(client.get(path), 404, "not_found")
     start_worker("default")

@@ -270,6 +270,7 @@ def test_every_declared_error_was_seen_to_happen(document: dict[str, Any]) -> No
     seen |= {(route, 401) for route in ROUTES - OPEN}  # tests/accounts/test_tokens.py
     seen |= {((method, path), 429) for method, path in ROUTES if method != "GET"}  # test_limits.py
     seen |= {(("POST", "/auth/telegram"), 409)}  # test_leaving.py
+    seen |= {(("PUT", "/profile/weights/{date}"), 409)}  # test_profile.py
     seen |= {(("GET", "/health/"), 503)}  # test_health.py
     # tests/ai/test_photos.py and test_photo_keeping.py
     seen |= {(("GET", PHOTO), 410), (("GET", PHOTO), 503)}

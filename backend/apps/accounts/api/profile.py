@@ -1,14 +1,13 @@
 """The profile and the weights over HTTP."""
 
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from ninja import Field, Path, Query, Router, Schema, Status
-from pydantic import AfterValidator, ConfigDict, JsonValue
+from pydantic import AfterValidator, ConfigDict, JsonValue, WithJsonSchema
 
 from apps.accounts.models import Activity, Goal, User, Weight
 from apps.accounts.queries import weight_on, weights_between
@@ -21,7 +20,7 @@ from apps.accounts.services import (
 )
 from apps.accounts.tokens import user_of
 from config.problems import BODY_PROBLEMS, Problem, ProblemOut
-from config.schemas import EARLIEST, LATEST, Amount, CalendarDate
+from config.schemas import EARLIEST, Amount, CalendarDate, JsonNumber
 
 router = Router()
 
@@ -55,8 +54,21 @@ def _year_of_the_living(year: int) -> int:
 BirthYear = Annotated[
     int, Field(strict=True, ge=1900, le=2200), AfterValidator(_year_of_the_living)
 ]
-Height = Annotated[Decimal, Field(ge=100, le=250, decimal_places=1)]
-Kilograms = Annotated[Decimal, Field(ge=20, le=400, decimal_places=2)]
+TimeZone = Annotated[
+    str,
+    AfterValidator(_known_zone),
+    WithJsonSchema({"type": "string", "enum": sorted(time_zones())}),
+]
+Height = Annotated[
+    JsonNumber,
+    Field(ge=100, le=250, decimal_places=1),
+    WithJsonSchema({"type": "number", "minimum": 100, "maximum": 250, "multipleOf": 0.1}),
+]
+Kilograms = Annotated[
+    JsonNumber,
+    Field(ge=20, le=400, decimal_places=2),
+    WithJsonSchema({"type": "number", "minimum": 20, "maximum": 400, "multipleOf": 0.01}),
+]
 
 
 class ProfileIn(Schema):
@@ -69,7 +81,7 @@ class ProfileIn(Schema):
     height_cm: Height | None = Field(None, description="Null: not said")
     activity: Activity = Activity.SEDENTARY
     goal: Goal = Goal.KEEP
-    time_zone: Annotated[str, AfterValidator(_known_zone)] = Field(
+    time_zone: TimeZone = Field(
         "Europe/Moscow", max_length=64, description="IANA name; the diary's days are its days"
     )
     language: Literal["ru", "en"] = "ru"
@@ -118,7 +130,7 @@ class WeightsOut(Schema):
     weights: list[WeightOut] = Field(description="In the order of their days")
 
 
-Day = Annotated[CalendarDate, Path(ge=EARLIEST, le=LATEST, description="YYYY-MM-DD")]
+Day = Annotated[CalendarDate, Path(description="YYYY-MM-DD")]
 
 
 @router.get("", response={200: ProfileOut, 401: ProblemOut}, summary="Who am I, as told so far?")
@@ -141,11 +153,9 @@ def change_profile(request: HttpRequest, body: ProfileIn) -> ProfileOut:
 
 class Span(Schema):
     first: CalendarDate | None = Field(
-        None, ge=EARLIEST, le=LATEST, description="YYYY-MM-DD; a year before the last day if unset"
+        None, description="YYYY-MM-DD; a year before the last day if unset"
     )
-    last: CalendarDate | None = Field(
-        None, ge=EARLIEST, le=LATEST, description="YYYY-MM-DD; today if unset"
-    )
+    last: CalendarDate | None = Field(None, description="YYYY-MM-DD; today if unset")
 
 
 @router.get(
@@ -164,7 +174,7 @@ def list_weights(request: HttpRequest, span: Query[Span]) -> WeightsOut:
 
 @router.put(
     "/weights/{date}",
-    response={200: WeightOut, 401: ProblemOut, **BODY_PROBLEMS},
+    response={200: WeightOut, 401: ProblemOut, 409: ProblemOut, **BODY_PROBLEMS},
     summary="Say what I weighed on a day",
 )
 def say_weight(request: HttpRequest, date: Day, body: WeightIn) -> WeightOut:
@@ -172,7 +182,7 @@ def say_weight(request: HttpRequest, date: Day, body: WeightIn) -> WeightOut:
     calendar of the profile's time zone, is refused as `day_to_come`."""
     user = user_of(request)
     if date > today_of(user):
-        raise Problem(422, "day_to_come", _("That day is still to come"))
+        raise Problem(409, "day_to_come", _("That day is still to come"))
     return WeightOut.of(set_weight(user=user, day=date, kg=body.kg))
 
 
