@@ -1,12 +1,14 @@
 """Types that several apps' APIs speak of."""
 
 import re
+from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any
 
 from django.utils.translation import gettext as _
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
 
 EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
 """The days that the calendar of this service has."""
@@ -38,12 +40,27 @@ CalendarDate = Annotated[
 """A day that this service knows, written YYYY-MM-DD."""
 
 
-def _number(value: Any) -> Any:
-    """Refuse what pydantic would also read as a number: texts, truth."""
-    if isinstance(value, str | bool):
+@dataclass(frozen=True)
+class Between:
+    """A JSON number within bounds, rounded to so many places; no text that spells one."""
+
+    least: str
+    most: str
+    places: int = 2
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        bounded = core_schema.decimal_schema(ge=Decimal(self.least), le=Decimal(self.most))
+        rounded = core_schema.no_info_after_validator_function(self._round, bounded)
+        return core_schema.no_info_before_validator_function(_is_number, rounded)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"type": "number", "minimum": float(self.least), "maximum": float(self.most)}
+
+    def _round(self, number: Decimal) -> Decimal:
+        return number.quantize(Decimal(1).scaleb(-self.places), ROUND_HALF_UP)
+
+
+def _is_number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise ValueError(_("Takes a number"))
     return value
-
-
-JsonNumber = Annotated[Decimal, BeforeValidator(_number)]
-"""A number as JSON writes one, kept as a Decimal."""

@@ -116,8 +116,6 @@ class TelegramAuth(_Authorization):
 logged_in = [BearerAuth(), TelegramAuth()]
 """What every route of the API asks for unless it says `auth=None`."""
 
-bearer = logged_in  # the name that routers of other apps still use
-
 
 def user_of(request: HttpRequest) -> User:
     """The user that `logged_in` found."""

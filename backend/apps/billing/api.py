@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from ninja import Router, Status
 
-from apps.accounts.tokens import bearer, user_of
+from apps.accounts.tokens import user_of
 from apps.billing.checkout import CheckoutRefused, start_binding, start_checkout
 from apps.billing.models import Payment, PaymentMethod, Subscription
 from apps.billing.plans import UnknownPlan, current_versions, version_for_sale
@@ -40,7 +40,7 @@ from apps.billing.subscriptions import (
 )
 from config.problems import BODY_PROBLEMS, Problem, ProblemOut
 
-router = Router(auth=bearer)
+router = Router()
 
 RETRY_AFTER_SECONDS = 2
 MOST_PAYMENTS = 50

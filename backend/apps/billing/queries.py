@@ -102,4 +102,12 @@ def export_billing(user: User) -> dict[str, Any] | None:
             }
             for payment in payments.select_related("version").prefetch_related("refunds")
         ],
+        "terms": list(
+            Term.objects.filter(subscription__customer=customer)
+            .order_by("begins")
+            .values("version__plan", "begins", "ends")
+        ),
+        "ledger": list(
+            customer.ledger.order_by("number").values("number", "kind", "amount", "balance", "at")
+        ),
     }

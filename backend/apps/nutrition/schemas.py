@@ -1,7 +1,6 @@
 """Shapes that speak of food, for this app's API and those above it."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -14,12 +13,11 @@ from pydantic import (
     BeforeValidator,
     StringConstraints,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from apps.nutrition.models import Food, Meal, Targets
 from apps.nutrition.queries import Day, measures_of, sum_nutrients
 from apps.nutrition.services.diary import round_to_cents
-from config.schemas import EARLIEST, LATEST, Amount, CalendarDate
+from config.schemas import EARLIEST, LATEST, Amount, Between, CalendarDate
 
 
 def _written_time(value: Any) -> Any:
@@ -55,28 +53,6 @@ FoodText = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=128),
     AfterValidator(without_nul),
 ]
-
-
-@dataclass(frozen=True)
-class Between:
-    """A JSON number within bounds, rounded to two places; no text that spells one."""
-
-    least: str
-    most: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        bounded = core_schema.decimal_schema(ge=Decimal(self.least), le=Decimal(self.most))
-        rounded = core_schema.no_info_after_validator_function(round_to_cents, bounded)
-        return core_schema.no_info_before_validator_function(_is_number, rounded)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
-        return {"type": "number", "minimum": float(self.least), "maximum": float(self.most)}
-
-
-def _is_number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ValueError(_("Takes a number"))
-    return value
 
 
 Grams = Annotated[Decimal, Between("0.01", "10000")]

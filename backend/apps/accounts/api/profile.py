@@ -1,6 +1,7 @@
 """The profile and the weights over HTTP."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from django.http import HttpRequest
@@ -20,7 +21,7 @@ from apps.accounts.services import (
 )
 from apps.accounts.tokens import user_of
 from config.problems import BODY_PROBLEMS, Problem, ProblemOut
-from config.schemas import EARLIEST, Amount, CalendarDate, JsonNumber
+from config.schemas import EARLIEST, Amount, Between, CalendarDate
 
 router = Router()
 
@@ -51,24 +52,23 @@ def _year_of_the_living(year: int) -> int:
     return year
 
 
+THIS_YEAR = timezone.now().year
 BirthYear = Annotated[
-    int, Field(strict=True, ge=1900, le=2200), AfterValidator(_year_of_the_living)
+    int,
+    Field(strict=True, ge=1900, le=2200),
+    AfterValidator(_year_of_the_living),
+    # As of the start: what counts is the year of the request.
+    WithJsonSchema(
+        {"type": "integer", "minimum": THIS_YEAR - OLDEST, "maximum": THIS_YEAR - YOUNGEST}
+    ),
 ]
 TimeZone = Annotated[
     str,
     AfterValidator(_known_zone),
     WithJsonSchema({"type": "string", "enum": sorted(time_zones())}),
 ]
-Height = Annotated[
-    JsonNumber,
-    Field(ge=100, le=250, decimal_places=1),
-    WithJsonSchema({"type": "number", "minimum": 100, "maximum": 250, "multipleOf": 0.1}),
-]
-Kilograms = Annotated[
-    JsonNumber,
-    Field(ge=20, le=400, decimal_places=2),
-    WithJsonSchema({"type": "number", "minimum": 20, "maximum": 400, "multipleOf": 0.01}),
-]
+Height = Annotated[Decimal, Between("100", "250", places=1)]
+Kilograms = Annotated[Decimal, Between("20", "400")]
 
 
 class ProfileIn(Schema):

@@ -16,7 +16,6 @@ from apps.nutrition.api.common import READS, WRITES, IdempotencyKey, missing_is_
 from apps.nutrition.models import Food, Meal
 from apps.nutrition.queries import get_day, measures_of, read_body
 from apps.nutrition.schemas import (
-    Between,
     DayOut,
     DiaryDate,
     FoodText,
@@ -29,6 +28,7 @@ from apps.nutrition.schemas import (
 from apps.nutrition.services import diary
 from apps.nutrition.services.diary import MAX_ITEMS, Portion, portion_of
 from config.problems import Problem, ProblemOut
+from config.schemas import Between
 
 router = Router()
 

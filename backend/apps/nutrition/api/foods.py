@@ -14,7 +14,6 @@ from apps.nutrition import queries
 from apps.nutrition.api.common import READS, WRITES, Limit, missing_is_404, spoken
 from apps.nutrition.models import Food
 from apps.nutrition.schemas import (
-    Between,
     FoodOut,
     FoodPage,
     FoodText,
@@ -24,6 +23,7 @@ from apps.nutrition.schemas import (
 from apps.nutrition.search import search_foods, seen_foods
 from apps.nutrition.services import foods as services
 from config.problems import Problem, ProblemOut
+from config.schemas import Between
 
 router = Router()
 

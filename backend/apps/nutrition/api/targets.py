@@ -15,7 +15,6 @@ from apps.accounts.tokens import user_of
 from apps.nutrition.api.common import READS, WRITES
 from apps.nutrition.queries import get_targets, read_body
 from apps.nutrition.schemas import (
-    Between,
     DiaryDate,
     NutrientsOut,
     TargetsOut,
@@ -23,7 +22,7 @@ from apps.nutrition.schemas import (
 from apps.nutrition.services import targets as services
 from apps.nutrition.statistics import Statistics, get_statistics
 from config.problems import Problem, ProblemOut
-from config.schemas import Amount
+from config.schemas import Amount, Between
 
 router = Router()
 statistics_router = Router()
