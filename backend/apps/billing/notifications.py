@@ -3,6 +3,7 @@
 import json
 import logging
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -107,9 +108,10 @@ def find_payment(found: ProviderPayment) -> Payment | None:
     if known is not None:
         return known
     try:
-        return Payment.objects.filter(pk=found.metadata.get("payment", "")).first()
+        named = UUID(found.metadata.get("payment", ""))
     except ValueError:
         return None
+    return Payment.objects.filter(pk=named).first()
 
 
 def learn_of_payment(found: ProviderPayment) -> Payment | None:

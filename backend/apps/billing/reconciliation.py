@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 LOOKS_BACK = timedelta(days=8)
 # With a last page that takes its time, well within the lease of a routine.
 LONGEST_RUN = timedelta(seconds=90)
-STEP = timedelta(hours=6)
+STEP = timedelta(days=1)
 # What is younger is still under way.
 LEAVES_ALONE = timedelta(minutes=15)
 

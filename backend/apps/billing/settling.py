@@ -26,6 +26,7 @@ from apps.billing.receipts import item_of, receipt_for
 from apps.billing.subscriptions import renews, subscription_of
 from apps.billing.weather import KEY_LIVES, need_a_person, poll_pause, waiting_for_provider
 from apps.jobs.errors import NotYet
+from apps.jobs.models import Job
 from apps.jobs.services import bring_forward
 from apps.jobs.worker import Write
 
@@ -42,7 +43,7 @@ def settle_payment(payment: Payment, *, deadline: timedelta = CALL_DEADLINE) -> 
 
     Raises NotYet while there is none, at no cost of an attempt.
     """
-    if payment.is_final:
+    if payment.state != State.PENDING:
         return None
     try:
         with waiting_for_provider(since=payment.asked_at):
@@ -177,10 +178,13 @@ def look_up(gateway: Gateway, payment: Payment, sent_at: datetime) -> ProviderPa
 
 
 def give_up_payment(*, payment: Payment, by: str) -> bool:
-    """A person says that a payment whose outcome is unknown never was. False where it is known."""
+    """A person says that a payment whose outcome is unknown never was.
+
+    False where it is known, or where the job is still at it and might send it after all.
+    """
     with transaction.atomic():
         row = lock_payment(payment.pk)
-        if row.state != State.PENDING or row.provider_id:
+        if row.status != Job.Status.FAILED or row.state != State.PENDING or row.provider_id:
             return False
         end_payment(payment_id=row.pk, reason="given_up_by_staff", by=by)
         return True
