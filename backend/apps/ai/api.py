@@ -13,13 +13,18 @@ from ninja.params.functions import Header
 from pydantic import StringConstraints
 
 from apps.accounts.tokens import user_of
+from apps.ai.corrections import correct_recognition
 from apps.ai.models import KEY_LIMIT, TEXT_LIMIT, Photo, Recognition
 from apps.ai.pictures import Picture
 from apps.ai.problems import Refused
 from apps.ai.quota import quota_of
 from apps.ai.refusals import refusals_as_problems
-from apps.ai.schemas import CaptionIn, QuotaOut, RecognitionIn, RecognitionOut
-from apps.ai.services import accept_recognition, cancel_recognition, request_recognition
+from apps.ai.schemas import CaptionIn, CorrectionsIn, QuotaOut, RecognitionIn, RecognitionOut
+from apps.ai.services import (
+    accept_recognition,
+    cancel_recognition,
+    request_recognition,
+)
 from apps.ai.serving import serve_photo
 from apps.ai.uploads import (
     FORM,
@@ -137,7 +142,7 @@ def show_recognition(
 ) -> RecognitionOut | Status[None]:
     """Answers 304 to the ETag of the last answer; Retry-After says when to look again."""
     recognition = get_object_or_404(
-        Recognition.objects.prefetch_related("items", "photos"),
+        Recognition.objects.prefetch_related("items", "corrections__item", "photos"),
         pk=recognition_id,
         user=user_of(request),
     )
@@ -198,6 +203,25 @@ def cancel(request: HttpRequest, recognition_id: UUID) -> RecognitionOut:
     recognition = get_object_or_404(Recognition, pk=recognition_id, user=user_of(request))
     with refusals_as_problems():
         return RecognitionOut.of(cancel_recognition(recognition=recognition))
+
+
+@router.put(
+    "/{uuid:recognition_id}/items",
+    response={200: RecognitionOut, **dict.fromkeys((401, 404, 409), ProblemOut), **BODY_PROBLEMS},
+    summary="Correct what was recognised",
+)
+def correct(request: HttpRequest, recognition_id: UUID, body: CorrectionsIn) -> RecognitionOut:
+    """Before it is a meal, and as often as you like: the last word counts. What the model said is
+    kept beside it, to learn how good it is.
+
+    Problems: `recognition_not_done` and `recognition_accepted` (409), `no_such_item` and
+    `too_much` (422).
+    """
+    recognition = get_object_or_404(Recognition, pk=recognition_id, user=user_of(request))
+    with refusals_as_problems():
+        corrections = body.corrections()
+        corrected = correct_recognition(recognition=recognition, corrections=corrections)
+        return RecognitionOut.of(corrected)
 
 
 @router.post(

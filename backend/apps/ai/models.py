@@ -54,6 +54,10 @@ class Recognition(Job):
             )
         ]
 
+    def lines(self) -> "list[RecognizedItem] | list[CorrectedItem]":
+        """What is on the plate: as corrected, where it was, else as the model said."""
+        return list(self.corrections.all()) or list(self.items.all())
+
 
 class RecognizedItem(Nutrients):
     """A line of what the model said. Nutrients are those of `grams`."""
@@ -63,6 +67,23 @@ class RecognizedItem(Nutrients):
     name = models.CharField(max_length=255)
     grams = quantity()
     confidence = models.DecimalField(max_digits=3, decimal_places=2)
+
+    class Meta:
+        ordering = ["position"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CorrectedItem(Nutrients):
+    """A line of what it really was, by its eater; beside what the model said, not instead of it."""
+
+    recognition = models.ForeignKey(Recognition, models.CASCADE, related_name="corrections")
+    # What it corrects; none where the model had overlooked it.
+    item = models.ForeignKey(RecognizedItem, models.CASCADE, null=True, related_name="+")
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=255)
+    grams = quantity()
 
     class Meta:
         ordering = ["position"]

@@ -7,6 +7,7 @@ from apps.accounts.personal_data import PersonalData
 from apps.ai import photos
 from apps.nutrition.models import NUTRIENTS
 
+ITEM_FIELDS = ("name", "grams", *NUTRIENTS)
 TOLD = (
     "id",
     "created_at",
@@ -22,15 +23,18 @@ TOLD = (
 
 
 def export_recognitions(user: User) -> list[dict[str, Any]]:
-    """What was asked, and what the model said; two queries."""
-    asked = user.recognitions.order_by("created_at").prefetch_related("items")
+    """What was asked, what the model said, and how that was corrected; three queries."""
+    asked = user.recognitions.order_by("created_at").prefetch_related("items", "corrections")
     return [
         {
             **{field: getattr(recognition, field) for field in TOLD},
-            "items": [
-                {field: getattr(item, field) for field in ("name", "grams", *NUTRIENTS)}
-                for item in recognition.items.all()
-            ],
+            **{
+                lines: [{field: getattr(line, field) for field in ITEM_FIELDS} for line in there]
+                for lines, there in (
+                    ("items", recognition.items.all()),
+                    ("corrections", recognition.corrections.all()),
+                )
+            },
         }
         for recognition in asked
     ]

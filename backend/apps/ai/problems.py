@@ -213,6 +213,21 @@ TROUBLES: Mapping[str, Trouble] = {
         _("The recognition has come to its end."),
         status=409,
     ),
+    "recognition_accepted": Trouble(
+        _("The meal is in the diary already"),
+        _("Change it there."),
+        status=409,
+    ),
+    "no_such_item": Trouble(
+        _("There is no such item here"),
+        _("An item to correct is one of this recognition."),
+        status=422,
+    ),
+    "too_much": Trouble(
+        _("Nobody eats so much of anything"),
+        _("Please check the weight."),
+        status=422,
+    ),
     "nothing_to_count": Trouble(
         _("There is nothing here that could be counted"),
         _("Please take another photo or describe the meal in words."),

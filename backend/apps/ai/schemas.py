@@ -5,31 +5,39 @@ from typing import Annotated
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from apps.ai.models import TEXT_LIMIT, Recognition
+from apps.ai.corrections import Correction
+from apps.ai.models import TEXT_LIMIT, CorrectedItem, Recognition, RecognizedItem
 from apps.ai.problems import REMARKS, TROUBLES, UNKNOWN, Action
 from apps.ai.quota import Quota
-from apps.nutrition.schemas import PortionOut
+from apps.nutrition.schemas import (
+    Grams,
+    Kilocalories,
+    NutrientGrams,
+    PortionOut,
+    without_nul,
+)
+from config.schemas import Amount
 
+MOST_CORRECTIONS = 50
 
-def _without_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("may not hold NUL characters")
-    return text
-
-
+ItemName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
+    AfterValidator(without_nul),
+]
 MealText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=TEXT_LIMIT),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
 ]
 
 
 Caption = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=TEXT_LIMIT),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
 ]
 
 
@@ -73,13 +81,66 @@ class PhotoOut(Schema):
     deleted_at: datetime | None = Field(description="When it had become too old to keep")
 
 
+class ItemOut(PortionOut):
+    id: int | None = Field(description="Of what the model said; null for what a user added")
+    confidence: Amount | None = Field(description="The model's own, from 0 to 1", examples=[0.9])
+
+    @classmethod
+    def of(cls, line: RecognizedItem | CorrectedItem) -> "ItemOut":
+        said = line if isinstance(line, RecognizedItem) else line.item
+        return cls(
+            id=said.pk if said else None,
+            confidence=said.confidence if said else None,
+            **PortionOut.from_orm(line).dict(),
+        )
+
+
+class CorrectionIn(Schema):
+    """What one of the items really was: of what is left out, the model's word is taken, in
+    proportion to the grams."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"item_id": 71, "grams": 120}]}
+    )
+    item_id: int = Field(ge=1, lt=2**63)
+    name: ItemName | None = None
+    grams: Grams | None = None
+    energy_kcal: Kilocalories | None = None
+    protein_g: NutrientGrams | None = None
+    fat_g: NutrientGrams | None = None
+    carbohydrate_g: NutrientGrams | None = None
+
+
+class AdditionIn(Schema):
+    """What the model overlooked; nutrients are those of `grams`."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: ItemName = Field(examples=["Bread"])
+    grams: Grams = Field(examples=[40])
+    energy_kcal: Kilocalories = Field(examples=[100])
+    protein_g: NutrientGrams = Field(examples=[3])
+    fat_g: NutrientGrams = Field(examples=[1])
+    carbohydrate_g: NutrientGrams = Field(examples=[19])
+
+
+class CorrectionsIn(Schema):
+    """Every item there is: what is not among them was not eaten."""
+
+    items: list[CorrectionIn | AdditionIn] = Field(min_length=1, max_length=MOST_CORRECTIONS)
+
+    def corrections(self) -> list[Correction]:
+        said = [item.model_dump(exclude_none=True) for item in self.items]
+        return [Correction(item_id=item.pop("item_id", None), values=item) for item in said]
+
+
 class RecognitionOut(Schema):
     id: UUID
     status: Recognition.Status
     outcome: Recognition.Outcome | None = Field(description="What it came to, once it is done")
     message: str = Field(description="For the user, where the outcome is not simply a meal")
     actions: list[Action] = Field(description="What the user can do about such an outcome")
-    items: list[PortionOut]
+    items: list[ItemOut]
+    corrected: bool = Field(description="Whether the items are the user's word, not the model's")
     notes: str = Field(description="What the model remarks")
     photos: list[PhotoOut]
     meal_id: int | None = Field(description="The meal of the diary that it became")
@@ -95,7 +156,8 @@ class RecognitionOut(Schema):
             outcome=Recognition.Outcome(recognition.outcome) if recognition.outcome else None,
             message=str(remark.text) if remark else "",
             actions=list(remark.actions) if remark else [],
-            items=[PortionOut.from_orm(item) for item in recognition.items.all()],
+            items=[ItemOut.of(line) for line in recognition.lines()],
+            corrected=bool(recognition.corrections.all()),
             notes=recognition.notes,
             photos=[PhotoOut.from_orm(photo) for photo in recognition.photos.all()],
             meal_id=recognition.meal_id,

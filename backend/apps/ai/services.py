@@ -249,7 +249,7 @@ def accept_recognition(*, recognition: Recognition) -> Meal:
             return locked.meal
         if locked.status != Recognition.Status.DONE:
             raise Refused("recognition_not_done")
-        items = list(locked.items.all())
+        items = locked.lines()
         if not items:
             raise Refused("nothing_to_count")
         locked.meal = create_meal(

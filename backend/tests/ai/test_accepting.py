@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.ai.models import Recognition, RecognizedItem
 from apps.nutrition.models import Meal
+from apps.nutrition.schemas import PortionOut
 from tests.ai.asking import accept, asked, look, recognized
 from tests.http import at_once, client_of, make_user, problem
 
@@ -25,6 +26,11 @@ def diary(client: Client) -> Any:
     return client.get(f"/api/v1/diary/{today()}").json()
 
 
+def portion(item: dict[str, Any]) -> dict[str, Any]:
+    """What a line of a recognition and one of a meal both say."""
+    return {name: item[name] for name in PortionOut.model_fields}
+
+
 def test_accepted_it_is_a_meal_and_accepted_again_the_same(user: User, eater: Client) -> None:
     pk = recognized(eater)
     first = accept(eater, pk)
@@ -32,10 +38,7 @@ def test_accepted_it_is_a_meal_and_accepted_again_the_same(user: User, eater: Cl
     meal = first.json()
     shown = look(eater, pk).json()
     assert shown["meal_id"] == meal["id"] == Meal.objects.get(user=user).pk
-    recognized_fields = shown["items"][0].keys()
-    assert [{name: item[name] for name in recognized_fields} for item in meal["items"]] == shown[
-        "items"
-    ]
+    assert [portion(item) for item in meal["items"]] == [portion(item) for item in shown["items"]]
     assert meal["totals"]["energy_kcal"] == sum(item["energy_kcal"] for item in shown["items"])
     again = accept(eater, pk)
     assert (again.status_code, again.json()) == (201, meal)

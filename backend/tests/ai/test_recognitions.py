@@ -22,13 +22,14 @@ from tests.processes import StartWorker, wait_for
 pytestmark = pytest.mark.django_db
 
 PORTION = {"name", "grams", "energy_kcal", "protein_g", "fat_g", "carbohydrate_g", "doubtful"}
-OF_ONE = [("GET", ""), ("POST", "/accept"), ("POST", "/cancel")]
+OF_ONE = [("GET", ""), ("POST", "/accept"), ("POST", "/cancel"), ("PUT", "/items")]
+CORRECTION = '{"items": [{"item_id": 1}]}'
 
 
 def waiting(pk: UUID, status: str = "pending") -> dict[str, Any]:
     """What is shown of a recognition that has not ended."""
     nothing = {"outcome": None, "message": "", "actions": [], "notes": "", "items": []}
-    more = {"photos": [], "meal_id": None, "error": None}
+    more = {"corrected": False, "photos": [], "meal_id": None, "error": None}
     return {"id": str(pk), "status": status, **nothing, **more}
 
 
@@ -130,7 +131,7 @@ def test_what_is_done_shows_its_portions(eater: Client) -> None:
     assert (body["status"], body["error"], body["meal_id"]) == ("done", None, None)
     assert [item["name"] for item in body["items"]] == ["Яйцо вареное", "Рис вареный"]
     for item in body["items"]:
-        assert set(item) == PORTION
+        assert set(item) == PORTION | {"id", "confidence"}
         assert all(type(item[name]) is float for name in PORTION - {"name", "doubtful"}), item
     rice = body["items"][1]
     assert (rice["grams"], rice["energy_kcal"]) == (150.0, 195.0)
@@ -208,13 +209,14 @@ def test_others_and_unknown_recognitions_are_not_there(
     theirs = asked(client_of(make_user()))
     before = Recognition.objects.values().get()
     for unseen in (theirs, uuid4(), "nonsense", f"{theirs}"[:-1]):
-        response = eater.generic(method, f"{URL}/{unseen}{path}")
+        url = f"{URL}/{unseen}{path}"
+        response = eater.generic(method, url, CORRECTION, content_type="application/json")
         problem(response, 404, "not_found")
     assert Recognition.objects.values().get() == before
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", ""), ("GET", "/x"), ("POST", "/x/accept"), ("POST", "/x/cancel")]
+    ("method", "path"), [("POST", ""), *((method, f"/x{path}") for method, path in OF_ONE)]
 )
 def test_who_is_not_logged_in_is_told_so(client: Client, method: str, path: str) -> None:
     url = URL + path.replace("x", str(uuid4()))

@@ -33,6 +33,7 @@ ROUTES = {
     ("GET", PHOTO),
     ("POST", "/recognitions/{recognition_id}/accept"),
     ("POST", "/recognitions/{recognition_id}/cancel"),
+    ("PUT", "/recognitions/{recognition_id}/items"),
     ("GET", "/quota"),
     ("GET", "/foods"),
     ("POST", "/foods"),
@@ -156,6 +157,7 @@ UNKNOWN_FOOD = '{"items": [{"food_id": 4611686018427387904, "grams": 1}]}'
 PIE = '{"name": "Pie", "energy_kcal": 267, "protein_g": 5, "fat_g": 10, "carbohydrate_g": 38}'
 # A list where each route takes something else, for those that need no field at all.
 NONSENSE = '{"return_url": [], "plan": [], "on": []}'
+CORRECTION = {"data": '{"items": [{"item_id": 1}]}', **JSON}
 ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     *(
         (route, status, {"data": data, "content_type": kind})
@@ -166,6 +168,7 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
             ("PATCH", "/profile"),
             ("PUT", "/profile/weights/{date}"),
             ("POST", "/recognitions"),
+            ("PUT", "/recognitions/{recognition_id}/items"),
             ("POST", "/foods"),
             ("PUT", "/foods/{food_id}"),
             ("POST", "/diary/meals"),
@@ -198,6 +201,8 @@ ERRORS: list[tuple[tuple[str, str], int, dict[str, Any]]] = [
     (("POST", "/recognitions/{recognition_id}/accept"), 404, {}),
     (("POST", "/recognitions/{recognition_id}/accept"), 409, {}),
     (("POST", "/recognitions/{recognition_id}/cancel"), 404, {}),
+    (("PUT", "/recognitions/{recognition_id}/items"), 404, CORRECTION),
+    (("PUT", "/recognitions/{recognition_id}/items"), 409, CORRECTION),
     (("GET", "/diary/{date}"), 422, {}),
     (("GET", "/foods"), 422, {}),
     *(
