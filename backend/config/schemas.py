@@ -51,7 +51,7 @@ class Between:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         bounded = core_schema.decimal_schema(ge=Decimal(self.least), le=Decimal(self.most))
         rounded = core_schema.no_info_after_validator_function(self._round, bounded)
-        return core_schema.no_info_before_validator_function(_is_number, rounded)
+        return core_schema.no_info_before_validator_function(is_number, rounded)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
         return {"type": "number", "minimum": float(self.least), "maximum": float(self.most)}
@@ -60,7 +60,8 @@ class Between:
         return number.quantize(Decimal(1).scaleb(-self.places), ROUND_HALF_UP)
 
 
-def _is_number(value: Any) -> Any:
+def is_number(value: Any) -> Any:
+    """Refuse what pydantic would also read as a number: texts, truth. A BeforeValidator."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise ValueError(_("Takes a number"))
     return value

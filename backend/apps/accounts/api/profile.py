@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from ninja import Field, Path, Query, Router, Schema, Status
-from pydantic import AfterValidator, ConfigDict, JsonValue, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, JsonValue, WithJsonSchema
 
 from apps.accounts.models import Activity, Goal, User, Weight
 from apps.accounts.queries import weight_on, weights_between
@@ -21,7 +21,7 @@ from apps.accounts.services import (
 )
 from apps.accounts.tokens import user_of
 from config.problems import BODY_PROBLEMS, Problem, ProblemOut
-from config.schemas import EARLIEST, Amount, Between, CalendarDate
+from config.schemas import EARLIEST, Amount, Between, CalendarDate, is_number
 
 router = Router()
 
@@ -55,7 +55,8 @@ def _year_of_the_living(year: int) -> int:
 THIS_YEAR = timezone.now().year
 BirthYear = Annotated[
     int,
-    Field(strict=True, ge=1900, le=2200),
+    BeforeValidator(is_number),
+    Field(ge=1900, le=2200),
     AfterValidator(_year_of_the_living),
     # As of the start: what counts is the year of the request.
     WithJsonSchema(
