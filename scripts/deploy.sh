@@ -61,6 +61,7 @@ start_all() { # nothing serves yet, so there is nothing to move over from
   manage_as "$release" release "$release" >/dev/null
   RELEASE=$release scripts/smoke-test.sh || fail "the smoke test of $release fails"
   settle_on "$release" "$(backend_of "$release")"
+  scripts/backup.sh # the next deploy asks for one
   say "$release serves"
 }
 

@@ -265,13 +265,17 @@ def misspelt(environ: Mapping[str, str], *, every: bool) -> Iterator[Problem]:
 
 
 def parse_file(path: Path) -> dict[str, str]:
+    return parse(path.read_text(encoding="utf-8"))
+
+
+def parse(file: str) -> dict[str, str]:
     """Read NAME=value lines as Compose does: comments, one pair of quotes.
 
     Raises ContractError for a line that is not an assignment or is given twice.
     """
     values: dict[str, str] = {}
     problems: list[Problem] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = re.fullmatch(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)", line.strip())

@@ -1,5 +1,6 @@
-"""How much memory this container may take, by the kernel's own word."""
+"""How much memory this container may take, and this process has, by the kernel's own word."""
 
+import os
 from pathlib import Path
 
 # cgroup v2 first, then v1. "max" and numbers near 2**63 mean that there is no limit.
@@ -18,3 +19,12 @@ def memory_limit(root: Path = Path("/")) -> int | None:
             return None
         return int(text)
     return None
+
+
+def resident_memory() -> int | None:
+    """Bytes of memory that this process holds, or None where the kernel does not say."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

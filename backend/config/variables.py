@@ -285,6 +285,12 @@ PROCESS_VARIABLES = (
         meaning="prefork: a process is replaced after so many jobs.",
     ),
     Variable(
+        name="MEMORY_ALARM_MB",
+        parse=integer(64, 4096),
+        roles=WORKER,
+        meaning="A worker that has grown past it ends its jobs, takes no more, and starts again.",
+    ),
+    Variable(
         name="WEB_CONCURRENCY",
         parse=integer(1, 64),
         roles=WEB,

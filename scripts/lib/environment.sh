@@ -55,12 +55,12 @@ find_uv() {
   printf '%s\n' "$tools/bin/uv"
 }
 
-make_environment() {  # sets $python, the interpreter of the environment
+make_environment() {  # [--frozen]: whatever pyproject.toml says; sets $python, its interpreter
   local base uv started=$SECONDS
   base=$(find_python)
   uv=$(find_uv "$base")
   say "preparing what backend/uv.lock says"
-  local arguments=(sync --project "$root/backend" --locked --python "$base")
+  local arguments=(sync --project "$root/backend" "${1:---locked}" --python "$base")
   if [[ -t 2 ]]; then
     "$uv" "${arguments[@]}" || fail "the environment could not be made (see above): is there a network?"
   else

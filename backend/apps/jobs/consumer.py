@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from typing import Any
 
 from celery import bootsteps
@@ -13,6 +14,7 @@ from django.db import DatabaseError, connection
 from apps.jobs import worker as jobs_worker
 from apps.jobs.heartbeat import SECONDS, touch
 from apps.jobs.services import release_is_current
+from config.memory import resident_memory
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,9 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
         self._timer: Any = None
         self._left_queues: list[Any] = []
         self._beats = 0
+        # Where even a fresh process is over the alarm, starting again would not help.
+        self._outgrows = not _over_the_alarm()
+        self._outgrown = False
 
     def start(self, consumer: Consumer) -> None:
         self._beat(consumer)
@@ -42,7 +47,10 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
     shutdown = stop
 
     def _beat(self, consumer: Consumer) -> None:
-        self._follow_the_release(consumer)
+        if self._outgrows and (self._outgrown or _over_the_alarm()):
+            self._start_again(consumer)
+        else:
+            self._follow_the_release(consumer)
         if jobs_worker.overdue():
             # A thread cannot be stopped from outside; its row has another worker by now.
             logger.critical("a job outlived its lease, this worker ends itself")
@@ -51,6 +59,25 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
         if consumer.connection is not None and consumer.task_consumer is not None:
             touch()
 
+    def _start_again(self, consumer: Consumer) -> None:
+        """Ends as an operator would end it, once its jobs have ended; Docker starts the next one.
+
+        Until then it beats, so that no health check cuts a long job off.
+        """
+        if not self._outgrown:
+            self._outgrown = True
+            self._leave_queues(consumer)
+            logger.warning("grown past the memory alarm: taking no more jobs, then starting again")
+        if not jobs_worker.under_way():
+            self.stop(consumer)  # once: a second signal would cut off what began just now
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _leave_queues(self, consumer: Consumer) -> None:
+        if not self._left_queues:
+            self._left_queues = list(consumer.task_consumer.queues)
+            for queue in self._left_queues:
+                consumer.cancel_task_queue(queue.name)
+
     def _follow_the_release(self, consumer: Consumer) -> None:
         """A replaced worker takes no messages from its successor; after a roll-back it does."""
         self._beats += 1
@@ -58,9 +85,7 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
             return
         current = self._release_is_current()
         if not current and not self._left_queues:
-            self._left_queues = list(consumer.task_consumer.queues)
-            for queue in self._left_queues:
-                consumer.cancel_task_queue(queue.name)
+            self._leave_queues(consumer)
             logger.warning("another release is current: idle until replaced")
         elif current and self._left_queues:
             for queue in self._left_queues:
@@ -75,6 +100,11 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
             return not self._left_queues
         finally:
             connection.close()
+
+
+def _over_the_alarm() -> bool:
+    alarm, held = settings.MEMORY_ALARM_MB, resident_memory()
+    return alarm is not None and held is not None and held > alarm * 1024**2
 
 
 @worker_shutting_down.connect

@@ -12,7 +12,10 @@ from django.db import connections
 
 from apps.billing.plans import ensure_catalogue
 from apps.nutrition.foods import load_foods
+from apps.operations.clocks import time_problems
+from apps.operations.packages import installed_problems
 from apps.operations.schema import missing_migrations, open_connection
+from config.variables import PRODUCTION
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,10 @@ LONGEST_PAUSE = 5.0
 
 class GaveUp(Exception):
     """What was waited for did not come in time."""
+
+
+class Refused(Exception):
+    """Something is wrong that no waiting mends."""
 
 
 def wait_until(what: str, problem: Callable[[], str], *, seconds: float) -> None:
@@ -101,9 +108,26 @@ def as_owner(alias: str) -> Iterator[None]:
         connection.settings_dict["OPTIONS"] = usual
 
 
+def require_the_locked_packages() -> None:
+    """Raise Refused unless what is installed in the image is what its lock says."""
+    if settings.SETTINGS_MODULE == PRODUCTION and (
+        problems := installed_problems(settings.BASE_DIR)
+    ):
+        raise Refused(f"what is installed is not what uv.lock says: {'; '.join(problems[:5])}")
+
+
+def require_one_time() -> None:
+    """Raise Refused unless this process, PostgreSQL, Django and Celery agree about time."""
+    with open_connection() as connection:
+        if problems := time_problems(connection):
+            raise Refused("; ".join(problems))
+
+
 def prepare_web(*, migrate: bool, strict: bool, collect_static: bool, seconds: float) -> None:
     """Before Gunicorn: the database answers; migrations, foods and static files as asked for."""
+    require_the_locked_packages()
     wait_until("the database", database_problem, seconds=seconds)
+    require_one_time()
     if migrate:
         try:
             call_command("migrate", interactive=False, verbosity=1)
@@ -120,4 +144,6 @@ def prepare_web(*, migrate: bool, strict: bool, collect_static: bool, seconds: f
 
 def prepare_celery(*, seconds: float) -> None:
     """Before Celery: the schema has every migration this code knows. Never migrates."""
+    require_the_locked_packages()
     wait_until("the schema", schema_problem, seconds=seconds)
+    require_one_time()

@@ -113,6 +113,7 @@ CELERY_WORKER_CONCURRENCY = env.integer("CELERY_WORKER_CONCURRENCY")
 CELERY_TASK_TIME_LIMIT = env.optional_integer("CELERY_TASK_TIME_LIMIT")
 CELERY_WORKER_MAX_MEMORY_MB = env.optional_integer("CELERY_WORKER_MAX_MEMORY_MB")
 CELERY_WORKER_MAX_TASKS = env.optional_integer("CELERY_WORKER_MAX_TASKS")
+MEMORY_ALARM_MB = env.optional_integer("MEMORY_ALARM_MB")
 
 # Storage and processing are UTC; this zone is for display and calendars.
 USE_TZ = True

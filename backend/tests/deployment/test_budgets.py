@@ -10,6 +10,7 @@ from apps.billing.gateway import CALL_DEADLINE, LISTING_DEADLINE
 from apps.billing.yookassa import CONNECT_SECONDS, READ_SECONDS
 from apps.jobs.models import Job
 from apps.jobs.worker import DATABASE_PATIENCE_SECONDS
+from apps.operations.compose_rules import ALARM
 from config.celery import VISIBILITY_TIMEOUT
 from config.settings.base import DATABASES
 from config.variables import BY_NAME
@@ -115,6 +116,9 @@ def test_threads_find_a_connection() -> None:
 )
 def test_memory_limits_leave_room_above_the_alarms(service: str, limit: int, alarm: int) -> None:
     assert megabytes(SERVICES[service]["deploy"]["resources"]["limits"]["memory"]) == limit > alarm
+    assert int(SERVICES[service]["labels"][ALARM]) == alarm
+    if service in WORKERS:
+        assert int(SERVICES[service]["environment"]["MEMORY_ALARM_MB"]) == alarm
 
 
 def test_what_gunicorn_may_start_fits_into_the_container() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +63,12 @@ def workers(process: Process) -> int:
     return sum(event.startswith("Booting worker with pid") for event in events(process))
 
 
+def found_in_config(name: str) -> int:
+    text = (ROOT / "gunicorn_config.py").read_text()
+    (number,) = re.findall(rf"^{name} = ([\d_]+)", text, re.MULTILINE)
+    return int(number)
+
+
 def test_a_signal_does_not_go_round_the_cap(serve: Serve) -> None:
     process, _ = serve(WEB_CONCURRENCY="3")
     for wanted in (4, 5, 6):
@@ -112,6 +119,18 @@ def test_what_would_go_round_the_cap_is_refused_by_name(
     process = enter(COMMAND[0], *options, *COMMAND[1:], **environment)
     assert process.popen.wait(30) == 78
     assert f"  {name}: got " in process.output()
+
+
+def test_a_worker_is_replaced_after_its_share_and_no_request_fails(serve: Serve) -> None:
+    """What leaks goes with it. The share is small here, to see it end."""
+    process, bind = serve(
+        WEB_CONCURRENCY="2",
+        GUNICORN_CMD_ARGS="--max-requests 25 --max-requests-jitter 0",
+    )
+    answers = [httpx.get(f"http://{bind}/health/live/").status_code for _ in range(150)]
+    assert set(answers) == {200}
+    wait_for(lambda: workers(process) >= 4, "both were replaced")
+    assert found_in_config("max_requests") >= 1000, "seldom in production, but not never"
 
 
 def test_other_options_are_let_through(serve: Serve) -> None:

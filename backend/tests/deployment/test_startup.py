@@ -185,3 +185,36 @@ def test_the_application_cannot_change_the_schema(migrated_database: str) -> Non
         "WHERE tablename = 'jobs_period'".format(PRODUCTION["POSTGRES_USER"]),
     )
     assert (owner, creates) == ("eatfit24_owner", False)
+
+
+@pytest.mark.parametrize(
+    ("command", "whose"),
+    [
+        (("gunicorn",), "DATABASE {}"),
+        (("celery", "worker"), "ROLE eatfit24_a IN DATABASE {}"),
+        (("celery", "beat"), "DATABASE {}"),
+    ],
+)
+def test_a_database_elsewhere_in_time_stops_the_start(
+    start: Start, migrated_copy: str, command: tuple[str, ...], whose: str
+) -> None:
+    query(migrated_copy, f"ALTER {whose.format(migrated_copy)} SET timezone = 'Asia/Tokyo'")
+    output = ended(start(*command, POSTGRES_DB=migrated_copy), 1)
+    assert "cannot start: PostgreSQL's time zone is Asia/Tokyo: takes UTC; look for" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("command", [("gunicorn",), ("celery", "beat")])
+def test_packages_that_are_not_the_locked_ones_stop_the_start(
+    start: Start, migrated_database: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Before the database is waited for: no waiting mends it."""
+    (tmp_path / "late" / "redis-1.0.dist-info").mkdir(parents=True)
+    own = {"PYTHONPATH": str(tmp_path / "late"), "POSTGRES_HOST": "/nowhere"}
+    output = ended(start(*command, POSTGRES_DB=migrated_database, **own), 1)
+    assert re.search(
+        r"cannot start: what is installed is not what uv.lock says: "
+        r"redis 1\.0 is installed, the lock says \d+\.",
+        output,
+    )
+    assert "Traceback" not in output

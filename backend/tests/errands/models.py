@@ -26,6 +26,8 @@ class Errand(Job):
     kills = models.PositiveIntegerField(default=0)
     """How many attempts end with the worker's death at `kill_at`."""
     lease_seconds = models.FloatField(default=3.0)
+    grows = models.PositiveIntegerField(default=0)
+    """Megabytes that the worker never gives back."""
     result = models.CharField(max_length=64, blank=True)
 
     @property

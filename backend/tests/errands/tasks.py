@@ -9,6 +9,8 @@ from django.db import transaction
 from apps.jobs.worker import run_job
 from tests.errands.models import Errand
 
+leaked: list[bytes] = []
+
 
 def die_at(point: Errand.Point, errand: Errand) -> None:
     if errand.kill_at == point and errand.attempts <= errand.kills:
@@ -17,6 +19,7 @@ def die_at(point: Errand.Point, errand: Errand) -> None:
 
 def perform(errand: Errand) -> Callable[[], None]:
     die_at(Errand.Point.CLAIMED, errand)
+    leaked.append(b"x" * (errand.grows * 1024**2))
     response = httpx.post(
         f"{os.environ['SANDBOX_URL']}/effects/errand",
         headers={"Idempotency-Key": str(errand.pk)},

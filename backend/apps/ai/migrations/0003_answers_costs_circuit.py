@@ -7,6 +7,8 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+    accepted = {"locks": "no release was deployed before it, so the tables are empty"}
+
     dependencies = [
         ("ai", "0002_photo"),
         ("nutrition", "0001_initial"),

@@ -8,6 +8,8 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+    accepted = {"locks": "no release was deployed before it, so the tables are empty"}
+
     dependencies = [
         ("nutrition", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

@@ -7,7 +7,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from apps.operations.startup import GaveUp, prepare_celery, prepare_web
+from apps.operations.startup import GaveUp, Refused, prepare_celery, prepare_web
 from config.settings.base import env
 
 logger = logging.getLogger(__name__)
@@ -32,5 +32,5 @@ class Command(BaseCommand):
                 )
             else:
                 prepare_celery(seconds=seconds)
-        except (GaveUp, DatabaseError, psycopg.Error) as error:
+        except (GaveUp, Refused, DatabaseError, psycopg.Error) as error:
             raise CommandError(f"{role} cannot start: {error}") from error

@@ -1,0 +1,132 @@
+"""scripts/check.sh can fail: a copy of the tree is broken in one way a gate."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.deployment.engine import copy_tree
+from tests.processes import BACKEND, ROOT
+
+NAIVE = "from datetime import datetime\n\n\ndef today() -> datetime:\n    return datetime.now()\n"
+UPWARD = "from apps.operations import models\n\n__all__ = ['models']\n"
+LOCKS = """from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("operations", "{last}")]
+    operations = [migrations.AddIndex("report", models.Index(fields=["name"], name="report_name"))]
+"""
+
+Break = Callable[[Path], None]
+
+
+def write(path: str, text: str) -> Break:
+    return lambda tree: (tree / path).write_text(text) and None
+
+
+def replace(path: str, before: str, after: str) -> Break:
+    def change(tree: Path) -> None:
+        text = (tree / path).read_text()
+        assert before in text
+        (tree / path).write_text(text.replace(before, after))
+
+    return change
+
+
+def add_a_migration_that_locks(tree: Path) -> None:
+    directory = tree / "backend/apps/operations/migrations"
+    last = max(directory.glob("0*.py")).stem
+    (directory / "0999_locks.py").write_text(LOCKS.format(last=last))
+
+
+# Gate, how it is broken, and what it says.
+BROKEN: list[tuple[str, Break, str]] = [
+    ("format", write("backend/tests/unformatted.py", "x=1\n"), "tests/unformatted.py:1"),
+    ("lint", write("backend/apps/ai/naive.py", NAIVE), "DTZ005"),
+    ("imports", write("backend/apps/jobs/upward.py", UPWARD), "apps.jobs is not allowed"),
+    (
+        "migrations",
+        replace("backend/apps/operations/models.py", "max_length=64", "max_length=65"),
+        "Alter field name on report",
+    ),
+    ("migration-rules", add_a_migration_that_locks, "operations.0999_locks: locks: Create"),
+    (
+        "settings",
+        replace("backend/config/settings/base.py", '"Europe/Moscow"', '"Asia/Tokyo"'),
+        "(operations.E001) TIME_ZONE is Asia/Tokyo",
+    ),
+    (
+        "environment",
+        replace(".env.example", "RUN_MIGRATIONS=1", "RUN_MIGRATIONS=yes"),
+        "RUN_MIGRATIONS: got 'yes'; takes 0 or 1",
+    ),
+    (
+        "compose",
+        replace("compose.yml", "[celery, -A, config, beat]", '[sh, -c, "celery beat"]'),
+        "celery-beat runs sh: takes gunicorn or celery",
+    ),
+    (
+        "lock",
+        replace("backend/pyproject.toml", '"httpx>=0.28,<0.29"', '"httpx>=0.28"'),
+        "pyproject.toml asks for httpx>=0.28, the lock does not",
+    ),
+    ("compile", write("backend/tests/broken.py", "def broken(:\n"), "SyntaxError"),
+    ("shell", write("scripts/broken.sh", "#!/usr/bin/env bash\necho $1\n"), "SC2086"),
+]
+
+
+def check(tree: Path, *gates: str) -> "subprocess.CompletedProcess[str]":
+    passed_on = ("PATH", "HOME", "REQUIRE_ENGINE")
+    environment = {name: os.environ[name] for name in passed_on if name in os.environ}
+    return subprocess.run(
+        [str(tree / "scripts/check.sh"), *gates],
+        env={**environment, "PYTHON": sys.executable},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What one run says of a copy that is broken in every way at once; types apart."""
+    tree = tmp_path_factory.mktemp("broken")
+    copy_tree(tree)
+    (tree / "backend/.venv").symlink_to(BACKEND / ".venv")
+    if (ROOT / ".tools").is_dir():
+        (tree / ".tools").symlink_to(ROOT / ".tools")
+    subprocess.run(["git", "init", "--quiet"], cwd=tree, check=True)
+    for _, spoil, _ in BROKEN:
+        spoil(tree)
+    done = check(tree, *(gate for gate, _, _ in BROKEN))
+    assert done.returncode == 1
+    return done.stdout
+
+
+@pytest.mark.parametrize(("gate", "says"), [(gate, says) for gate, _, says in BROKEN])
+def test_a_gate_fails_and_says_why(output: str, gate: str, says: str) -> None:
+    if gate == "compose" and shutil.which("docker") is None:
+        assert "skipped compose: there is no docker compose" in output
+        return
+    sections = re.split(r"^FAILED  ", output, flags=re.MULTILINE)[1:]
+    (section,) = [text for text in sections if text.startswith(f"{gate}\n")]
+    assert says in section
+
+
+def test_every_gate_is_shown_to_fail() -> None:
+    """But that of types, which takes long without its cache."""
+    listed = check(ROOT, "--list").stdout.split()
+    assert set(listed) == {gate for gate, _, _ in BROKEN} | {"types"}
+
+
+def test_an_unknown_gate_is_refused() -> None:
+    done = check(ROOT, "lint", "lnit")
+    assert done.returncode == 64
+    assert "there is no gate lnit" in done.stdout
