@@ -1,6 +1,8 @@
 """scripts/demo.sh: the whole system without Docker, as a newcomer starts it."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
 from sandbox.embedded import free_port
 from tests.processes import ROOT, wait_for
@@ -110,6 +113,31 @@ def test_it_prints_what_to_do_next_and_stops_on_ctrl_c(
     assert left_behind(tmp_path) == []
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", port))
+
+
+def test_the_walk_through_the_api_goes_as_its_document_says(
+    running: tuple["subprocess.Popen[str]", int], environment: dict[str, str], tmp_path: Path
+) -> None:
+    _, port = running
+    document = (ROOT / "docs/API.md").read_text()
+    walk = "".join(re.findall(r"^```bash\n(.*?)^```$", document, re.DOTALL | re.MULTILINE))
+    shown = [line for line in walk.splitlines() if line.startswith("status ")]
+    assert shown
+    assert all(re.search(r" # \d{3}$", line) for line in shown)
+    walk = re.sub(r" # (\d{3})$", r" | tee /dev/stderr | grep -qx \1", walk, flags=re.MULTILINE)
+    walk = walk.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    Image.new("RGB", (40, 30), "green").save(tmp_path / "photo.jpg")
+    done = subprocess.run(
+        ["bash", "-x", "-euo", "pipefail", "-c", walk],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "eatfit24.json").read_text())["data"]
 
 
 def test_a_killed_part_is_told_with_its_last_words(
