@@ -1,6 +1,7 @@
 """What all settings share. Values come through the contract, never from os.environ."""
 
 import os
+import sys
 from datetime import timedelta
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,6 +20,11 @@ except contract.ContractError as error:
 BASE_DIR = Path(__file__).resolve().parents[2]
 RELEASE = env.string("RELEASE")
 RUNTIME_DIR = Path(env.string("RUNTIME_DIR"))
+
+# Cookies are the console's alone: everybody else shows a token.
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/console/"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 
 SECRET_KEY = env.string("SECRET_KEY")
 SECRET_KEY_FALLBACKS = env.strings("SECRET_KEY_FALLBACKS")
@@ -48,12 +54,23 @@ INSTALLED_APPS = [
     "apps.operations",
 ]
 
+# The console is served by the backend alone, and would cost every worker its memory.
+if Path(sys.argv[0]).name != "celery" and Path(sys.argv[0]).parent.name != "celery":
+    INSTALLED_APPS += [
+        "django.contrib.admin.apps.SimpleAdminConfig",
+        "django.contrib.sessions",
+        "django.contrib.messages",
+    ]
+
 MIDDLEWARE = [
     "apps.operations.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -67,7 +84,13 @@ TEMPLATES: list[dict[str, Any]] = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [NINJA / "templates"],
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
     }
 ]
 

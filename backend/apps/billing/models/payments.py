@@ -45,7 +45,7 @@ class Payment(Job):
     idempotence_key = models.CharField(max_length=64, unique=True, default=new_key)
     # A kept provider's id is what makes an outcome known.
     provider_id = models.CharField(max_length=64, unique=True, null=True)  # noqa: DJ001
-    return_url = models.URLField(blank=True)
+    return_url = models.CharField(max_length=200, blank=True)
     # Where its receipt goes. Kept with it, since the same key takes the same words.
     contact = models.CharField(max_length=254, blank=True)
     confirmation_url = models.TextField(blank=True)
