@@ -47,6 +47,10 @@ class Load:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """No more requests; returns when those under way have ended."""
         self._stop.set()
         self._thread.join()
 

@@ -1,0 +1,208 @@
+"""Deploys and roll-backs under load: not one failed request, and a way back from each failure."""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.embedded import free_port
+from tests.deployment.engine import Stack, copy_tree, production_values
+from tests.load import Load
+from tests.processes import wait_for
+
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
+
+MARKED = """
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    breaks_earlier_code = True
+    dependencies = [("operations", "0001_report")]
+    operations = [migrations.RunSQL("SELECT 1", "SELECT 1")]
+"""
+
+# Alive, and wrong: the process answers its own check, and everybody else with 500.
+BROKEN = """
+
+_sound = application
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/health/live/":
+        return _sound(environ, start_response)
+    start_response("500 Internal Server Error", [("Content-Length", "0")])
+    return []
+"""
+
+
+class Site(Stack):
+    """A clone on a server: what is deployed is a commit."""
+
+    def commit(self, path: str, text: str) -> str:
+        """Add the text to a file and commit; returns the release."""
+        with (self.tree / path).open("a") as file:
+            file.write(text)
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "a release")
+        return self.run("git", "rev-parse", "--short=12", "HEAD").strip()
+
+    def named(self) -> str:
+        """The release that .env names."""
+        lines = (self.tree / ".env").read_text().splitlines()
+        (release,) = (
+            line.removeprefix("RELEASE=") for line in lines if line.startswith("RELEASE=")
+        )
+        return release
+
+    def running(self) -> dict[str, set[str]]:
+        """Services and the releases that they run."""
+        found: dict[str, set[str]] = {}
+        for line in self.compose("ps", "--format", "{{.Service}} {{.Image}}").splitlines():
+            service, _, image = line.partition(" ")
+            found.setdefault(service, set()).add(image.rpartition(":")[2])
+        return {name: found[name] for name in found if name not in ("db", "redis", "frontend")}
+
+    def serves(self, release: str) -> bool:
+        return self.named() == release and set.union(*self.running().values()) == {release}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    tree = tmp_path_factory.mktemp("site")
+    copy_tree(tree)
+    values = {
+        **production_values(),
+        "RELEASE": "dev",
+        "COMPOSE_PROJECT_NAME": f"eatfit24-site-{free_port()}",
+        "PUBLIC_PORT": str(free_port()),
+        "CHECK_PORT": str(free_port()),
+    }
+    site = Site(tree, "compose.yml", values)
+    (tree / ".env").chmod(0o600)
+    site.environment |= {
+        f"GIT_{who}_{what}": "Deployer" if what == "NAME" else "deployer@eatfit24.example"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    site.run("git", "init", "--quiet")
+    first = site.commit("README.md", "\n")
+    try:
+        site.run("scripts/deploy.sh")
+        assert site.serves(first)
+        yield site
+    finally:
+        site.compose("down", "--volumes", "--timeout", "20", check=False)
+        images = site.run(
+            "docker", "images", "--quiet", f"{values['COMPOSE_PROJECT_NAME']}-backend", check=False
+        )
+        site.run("docker", "rmi", "--force", *set(images.split()), check=False)
+
+
+@pytest.fixture
+def load(site: Site) -> Iterator[Load]:
+    with Load(f"{site.url}/app") as load:
+        wait_for(lambda: load.outcome.served > 10, "the load runs")
+        yield load
+
+
+def no_failures(load: Load) -> None:
+    load.stop()
+    assert not load.outcome.failures, load.outcome
+    assert load.outcome.served > 50
+
+
+def test_the_measurement_notices_a_plain_recreate(site: Site, load: Load) -> None:
+    site.compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", "backend")
+    load.stop()
+    assert load.outcome.failures, "or nothing below is worth anything"
+
+
+def test_a_deploy_and_a_roll_back_lose_no_request(site: Site, load: Load) -> None:
+    old = site.named()
+    new = site.commit("README.md", "\n")
+    assert "would:" in site.run("scripts/deploy.sh", "--dry-run")
+    assert site.serves(old)
+    site.run("scripts/deploy.sh")
+    assert site.serves(new)
+    recorded = site.compose("exec", "-T", "backend", "python", "manage.py", "release")
+    assert recorded.strip() == new
+    before = set(site.compose("ps", "--quiet").split())
+    site.compose("up", "--detach", "--wait")
+    assert set(site.compose("ps", "--quiet").split()) == before, "up -d changes nothing"
+    site.run("scripts/rollback.sh")
+    assert site.serves(old)
+    no_failures(load)
+
+
+def test_a_release_that_answers_wrongly_never_gets_a_request(site: Site, load: Load) -> None:
+    old = site.named()
+    bad = site.commit("backend/config/wsgi.py", BROKEN)
+    said = site.run("scripts/deploy.sh", check=False)
+    site.run("git", "revert", "--no-edit", "HEAD")
+    assert f"rolled back: {old} serves" in said
+    assert site.serves(old), bad
+    no_failures(load)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_deploy_that_is_cut_short_loses_no_request(
+    site: Site, load: Load, how: signal.Signals
+) -> None:
+    old = site.named()
+    new = site.commit("README.md", "\n")
+    with subprocess.Popen(
+        ["scripts/deploy.sh"],
+        cwd=site.tree,
+        env=site.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as deploy:
+        assert deploy.stdout
+        for line in deploy.stdout:
+            if "the workers follow" in line:
+                break
+        deploy.send_signal(how)
+        deploy.communicate(timeout=300)
+    assert site.named() == old
+    if how == signal.SIGKILL:
+        assert "back to" in site.run("scripts/rollback.sh")
+    assert site.serves(old), "as it was"
+    site.run("scripts/deploy.sh")
+    assert site.serves(new), "and the next one succeeds"
+    no_failures(load)
+
+
+def test_one_deploy_at_a_time(site: Site) -> None:
+    lock = site.tree / ".state/deploy.lock"
+    with subprocess.Popen(
+        ["flock", lock, "sleep", "60"], stdout=subprocess.PIPE, start_new_session=True
+    ) as holder:
+        wait_for(lambda: "another deploy" in site.run("scripts/deploy.sh", check=False), "refused")
+        assert "another deploy" in site.run("scripts/rollback.sh", check=False)
+        holder.kill()
+
+
+def test_a_schema_that_moved_on_is_not_rolled_back(site: Site) -> None:
+    old = site.named()
+    migration = "backend/apps/operations/migrations/9999_marked.py"
+    new = site.commit(migration, MARKED)
+    site.run("scripts/deploy.sh")
+    said = site.run("scripts/rollback.sh", check=False)
+    assert f"refused: {old} cannot read" in said
+    assert "operations.9999_marked" in said
+    assert "go forward instead" in said
+    assert site.serves(new)
+
+
+def test_the_last_three_images_stay(site: Site) -> None:
+    history = (site.tree / ".state/releases").read_text().split()[1::2]
+    repository = f"{site.values['COMPOSE_PROJECT_NAME']}-backend"
+    kept = site.run("docker", "images", "--format", "{{.Tag}}", repository).split()
+    assert site.named() in kept
+    assert set(list(dict.fromkeys(reversed(history)))[:3]) <= set(kept)
+    gone = site.run("scripts/rollback.sh", history[0], check=False)
+    assert history[0] in kept or "is not here any more" in gone
+    assert Path(site.tree / ".env").stat().st_mode & 0o777 == 0o600
