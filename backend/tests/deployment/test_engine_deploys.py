@@ -1,6 +1,5 @@
 """Deploys and roll-backs under load: not one failed request, and a way back from each failure."""
 
-import re
 import signal
 import subprocess
 from collections.abc import Iterator

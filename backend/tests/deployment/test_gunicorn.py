@@ -244,3 +244,26 @@ def test_the_configuration_alone_refuses_a_wrong_environment(migrated_database: 
 
 def path_with_gunicorn() -> str:
     return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def test_a_worker_that_is_recycled_loses_no_request(serve: Serve) -> None:
+    """The configured 10,000 with jitter are read below; here fewer, so that it happens often."""
+    recycling = "--max-requests 20 --max-requests-jitter 10"
+    process, bind = serve(WEB_CONCURRENCY="2", GUNICORN_CMD_ARGS=recycling)
+    with httpx.Client(base_url=f"http://{bind}") as kept:
+        for number in range(120):
+            answer = (
+                kept.get("/health/live/")
+                if number % 2
+                else httpx.get(f"http://{bind}/health/live/")
+            )
+            assert answer.status_code == 200
+    wait_for(lambda: workers(process) >= 5, "some were recycled")
+    assert process.stop() == 0
+
+
+def test_workers_are_recycled_one_after_the_other() -> None:
+    configuration = (ROOT / "gunicorn_config.py").read_text()
+    found = dict(re.findall(r"^(max_requests\w*) = ([\d_]+)", configuration, re.MULTILINE))
+    assert int(found["max_requests"]) >= 1000
+    assert int(found["max_requests_jitter"]) >= int(found["max_requests"]) // 10
