@@ -1,8 +1,9 @@
 # Which release runs, and how another one takes its place. Sourced after lib/operator.sh.
 # shellcheck shell=bash disable=SC2034,SC2154 # read by, and set by, those who source this file
 #
-# Two backends stand beside each other while the frontend moves over. Which one it asks is
-# .state/frontend/backend.conf; without that file it asks whoever is called `backend`.
+# Two backends stand beside each other while the frontend moves over; one is called backend-a, the
+# other backend-b. The frontend asks the one whose letter is a file in .state/frontend, and without
+# a file whoever is called `backend`.
 # .state/releases is the history, .state/deploying is there while a change is under way.
 
 unset RELEASE # .env names it; compose_as says otherwise for one command
@@ -11,7 +12,7 @@ current=$(setting RELEASE dev)
 repository=$(setting IMAGE_REPOSITORY "$project-backend")
 readonly project repository
 readonly WORKERS=(celery-worker celery-worker-billing celery-beat)
-readonly HEALTHY_WITHIN=180 DRAIN_SECONDS=45 KEPT_RELEASES=3
+readonly HEALTHY_WITHIN=180 DRAIN_SECONDS=45 IN_FLIGHT_SECONDS=2 KEPT_RELEASES=3
 
 compose_as() { # RELEASE ARGUMENTS…: docker compose as if .env named that release
   RELEASE=$1 compose "${@:2}"
@@ -75,31 +76,31 @@ answers_well() { # BACKEND: asked as people's requests will ask it, before any o
   done
 }
 
-nginx_workers() { # process ids of the frontend's workers
-  # shellcheck disable=SC2016 # expanded inside the container
-  compose exec -T frontend sh -c \
-    'for p in /proc/[0-9]*; do grep -qs "nginx: worker" "$p/cmdline" && echo "${p#/proc/}"; done; true' </dev/null
+letter_of() { # BACKEND: a, b, or nothing
+  docker inspect --format "{{with (index .NetworkSettings.Networks \"${project}_handover\")}}{{.Aliases}}{{end}}" "$1" |
+    grep -o 'backend-[ab]' | cut -d - -f 2 || true
+}
+
+give_letter() { # BACKEND: the one that nobody else has; whatever it serves goes on
+  local name _ letters=''
+  [[ -z $(letter_of "$1") ]] || return 0
+  while read -r name _; do letters+=$(letter_of "$name"); done < <(backends)
+  docker network disconnect "${project}_handover" "$1" 2>/dev/null || true
+  docker network connect --alias "backend-$([[ $letters == *a* ]] && echo b || echo a)" "${project}_handover" "$1"
 }
 
 # shellcheck disable=SC2120 # its argument may be left out
-point_frontend_at() { # BACKEND, or nothing for whoever is called backend: reloads, and waits for requests under way
-  local before deadline
-  mkdir -p "$state/frontend"
-  chmod 755 "$state" "$state/frontend"
+point_frontend_at() { # BACKEND, or nothing for whoever is called backend
+  local directory=$state/frontend letter=''
+  mkdir -p "$directory"
+  chmod 755 "$state" "$directory"
   if [[ -n ${1:-} ]]; then
-    # shellcheck disable=SC2016 # nginx's own variable
-    printf 'set $backend %s:8000;\n' "$1" | replace_file "$state/frontend/backend.conf"
-    chmod 644 "$state/frontend/backend.conf"
-  else
-    rm -f "$state/frontend/backend.conf"
+    give_letter "$1"
+    letter=$(letter_of "$1")
+    touch "$directory/$letter"
   fi
-  [[ -n $(compose ps --quiet frontend) ]] || return 0
-  before=$(nginx_workers)
-  compose exec -T frontend nginx -c /etc/nginx/eatfit24/nginx.conf -s reload </dev/null 2>/dev/null
-  deadline=$((SECONDS + DRAIN_SECONDS))
-  while [[ -n $(comm -12 <(sort <<<"$before") <(nginx_workers | sort)) && $SECONDS -lt $deadline ]]; do
-    sleep 0.3
-  done
+  find "$directory" -name '[ab]' ! -name "$letter" -delete
+  sleep "$IN_FLIGHT_SECONDS"
 }
 
 remove_backends_but() { # BACKEND

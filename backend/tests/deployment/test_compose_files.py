@@ -98,7 +98,7 @@ def test_every_image_has_a_version() -> None:
 
 def test_who_reaches_whom() -> None:
     assert {name: set(service["networks"]) for name, service in SERVICES.items()} == {
-        "frontend": {"public", "edge"},
+        "frontend": {"public", "edge", "handover"},
         "backend": {"edge", "data", "outbound"},
         "celery-worker": {"data", "outbound"},
         "celery-worker-billing": {"data", "outbound"},
@@ -108,7 +108,7 @@ def test_who_reaches_whom() -> None:
     }
     networks = PRODUCTION["networks"]
     internal = {name for name, options in networks.items() if options.get("internal")}
-    assert internal == {"edge", "data"}
+    assert internal == {"edge", "data", "handover"}
     assert set(networks) - internal == {"public", "outbound"}
 
 
