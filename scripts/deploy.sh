@@ -17,7 +17,7 @@ source scripts/lib/operator.sh
 # shellcheck source=lib/releases.sh
 source scripts/lib/releases.sh
 
-release='' former='' started='' moved=0 workers_moved=0 settled=0
+release='' former='' started='' workers_moved=0 settled=0
 
 get_image() {
   if have_image "$release"; then
@@ -39,10 +39,7 @@ undo() { # whatever stage was reached: the former release serves again
   ((settled)) && exit "$status"
   trap '' INT TERM
   warn "this deploy failed; $current goes on"
-  if ((moved)); then
-    warn "the frontend moves back to $former"
-    point_frontend_at "$former"
-  fi
+  point_frontend_at "$former"
   if ((workers_moved)); then
     warn "the workers go back to $current"
     move_workers_to "$current" || warn "not all workers are back: see scripts/smoke-test.sh"
@@ -110,7 +107,6 @@ main() {
   say "starting a backend of $release beside $former"
   start_backend "$release"
   say "the frontend moves over to $started"
-  moved=1
   point_frontend_at "$started"
   say "the workers follow, each when its jobs are done"
   workers_moved=1

@@ -59,6 +59,7 @@ main() {
   fi
   start_backend "$release" || {
     remove_backends_but "$(backend_of "$current")"
+    point_frontend_at
     fail "$release does not start; $current goes on"
   }
   point_frontend_at "$started"

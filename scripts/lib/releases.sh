@@ -47,6 +47,7 @@ start_backend() { # RELEASE: beside those that run; sets $started to its name on
       --filter label=com.docker.compose.service=backend --filter status=exited --filter status=created |
       xargs --no-run-if-empty docker rm >/dev/null
     count=$(backends | wc -l)
+    hold_frontend
     compose_as "$release" up --detach --no-recreate --no-build --scale backend=$((count + 1)) backend
     started=$(backend_of "$release")
     [[ -n $started ]] || { warn "the backend of $release did not start"; return 1; }
@@ -87,6 +88,14 @@ give_letter() { # BACKEND: the one that nobody else has; whatever it serves goes
   while read -r name _; do letters+=$(letter_of "$name"); done < <(backends)
   docker network disconnect "${project}_handover" "$1" 2>/dev/null || true
   docker network connect --alias "backend-$([[ $letters == *a* ]] && echo b || echo a)" "${project}_handover" "$1"
+}
+
+hold_frontend() { # at whoever serves now: another one is called backend too, before it is ready
+  local serving
+  serving=$(backend_of "$current")
+  if [[ -n $serving && ! -e $state/frontend/a && ! -e $state/frontend/b ]]; then
+    point_frontend_at "$serving"
+  fi
 }
 
 # shellcheck disable=SC2120 # its argument may be left out
