@@ -112,8 +112,9 @@ point_frontend_at() { # BACKEND, or nothing for whoever is called backend
   sleep "$IN_FLIGHT_SECONDS"
 }
 
-remove_backends_but() { # BACKEND
+remove_backends_but() { # BACKEND, which must be there
   local name _
+  [[ -n ${1:-} ]] || return 0
   while read -r name _; do
     [[ $name == "$1" ]] || { docker stop --time "$DRAIN_SECONDS" "$name" && docker rm "$name"; } >/dev/null
   done < <(backends)
