@@ -12,7 +12,7 @@ from tests.deployment.engine import Stack, copy_tree, production_values
 from tests.load import Load
 from tests.processes import wait_for
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("deploys")]
 
 MARKED = """
 from django.db import migrations
