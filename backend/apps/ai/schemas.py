@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from apps.ai.corrections import Correction
 from apps.ai.models import TEXT_LIMIT, CorrectedItem, Recognition, RecognizedItem
@@ -16,7 +16,7 @@ from apps.nutrition.schemas import (
     Kilocalories,
     NutrientGrams,
     PortionOut,
-    without_nul,
+    WithoutNul,
 )
 from config.schemas import Amount
 
@@ -25,19 +25,19 @@ MOST_CORRECTIONS = 50
 ItemName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
-    AfterValidator(without_nul),
+    WithoutNul(),
 ]
 MealText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=TEXT_LIMIT),
-    AfterValidator(without_nul),
+    WithoutNul(),
 ]
 
 
 Caption = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=TEXT_LIMIT),
-    AfterValidator(without_nul),
+    WithoutNul(),
 ]
 
 

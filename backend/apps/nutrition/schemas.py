@@ -1,7 +1,7 @@
 """Shapes that speak of food, for this app's API and those above it."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -12,7 +12,9 @@ from pydantic import (
     AwareDatetime,
     BeforeValidator,
     StringConstraints,
+    WithJsonSchema,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from apps.nutrition.models import Food, Meal, Targets
 from apps.nutrition.queries import Day, measures_of, sum_nutrients
@@ -27,7 +29,27 @@ def _written_time(value: Any) -> Any:
     return value
 
 
-def without_nul(text: str) -> str:
+def _inside_the_calendar(time: datetime) -> datetime:
+    """A year off its ends, so that it is a day of the calendar in every zone."""
+    if not EARLIEST.year < time.year < LATEST.year:
+        raise ValueError(_("Takes a time of the years 1971 to 2198"))
+    return time
+
+
+class WithoutNul:
+    """Of a text: PostgreSQL keeps none that holds a NUL."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(_without_nul, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = handler(schema)
+        # What must be there must be more than spaces, which are taken off.
+        something = r"[^\s\u0000][^\u0000]*" if shown.get("minLength") else ""
+        return shown | {"pattern": rf"^[^\u0000]*{something}$"}
+
+
+def _without_nul(text: str) -> str:
     if "\x00" in text:
         raise ValueError(_("May not hold NUL characters"))
     return text
@@ -37,21 +59,25 @@ DiaryDate = Annotated[
     CalendarDate,
     Field(ge=EARLIEST, le=LATEST, description="YYYY-MM-DD", examples=["2026-01-31"]),
 ]
-# A day inside of what a diary has, so that it is a date of it in every zone.
 MealTime = Annotated[
     AwareDatetime,
     BeforeValidator(_written_time),
-    Field(
-        ge=datetime(1970, 1, 2, tzinfo=UTC),
-        lt=datetime(2199, 12, 31, tzinfo=UTC),
-        description="With an offset from UTC",
-        examples=["2026-01-31T08:30:00+03:00"],
+    AfterValidator(_inside_the_calendar),
+    # JSON Schema has no bounds for times.
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": "^(197[1-9]|19[89]|20|21[0-8]|219[0-8])",
+            "description": "With an offset from UTC; of the years 1971 to 2198",
+            "examples": ["2026-01-31T08:30:00+03:00"],
+        }
     ),
 ]
 FoodText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=128),
-    AfterValidator(without_nul),
+    WithoutNul(),
 ]
 
 

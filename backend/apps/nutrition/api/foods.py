@@ -6,7 +6,7 @@ from typing import Annotated
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Field, Query, Router, Schema, Status
-from pydantic import AfterValidator, ConfigDict
+from pydantic import ConfigDict
 
 from apps.accounts.models import User
 from apps.accounts.tokens import user_of
@@ -18,7 +18,7 @@ from apps.nutrition.schemas import (
     FoodPage,
     FoodText,
     Grams,
-    without_nul,
+    WithoutNul,
 )
 from apps.nutrition.search import search_foods, seen_foods
 from apps.nutrition.services import foods as services
@@ -29,7 +29,7 @@ router = Router()
 
 SearchText = Annotated[
     str,
-    AfterValidator(without_nul),
+    WithoutNul(),
     Query(max_length=100, description="Words or their beginnings", examples=["eggs boi"]),
 ]
 
