@@ -22,6 +22,7 @@ from apps.billing.api import router as billing
 from apps.nutrition.api import diary, foods, statistics, targets
 from apps.operations.api import router as operations
 from config import problems
+from config.examples import complete_examples
 
 
 class LocalSwagger(Swagger):
@@ -34,7 +35,8 @@ class LocalSwagger(Swagger):
 
 
 class Api(NinjaAPI):
-    """Every route that changes something is limited, and its description says so."""
+    """Every route that changes something is limited, and its description says so; bodies have
+    examples."""
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         document = super().get_openapi_schema(**kwargs)
@@ -44,6 +46,7 @@ class Api(NinjaAPI):
                     operation["responses"].setdefault(429, TOO_MANY_REQUESTS)
                 for response in operation["responses"].values():
                     say_problem(response)
+        complete_examples(document)
         return document
 
 

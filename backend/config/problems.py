@@ -32,13 +32,19 @@ class ProblemOut(Schema):
     """The shape of every error of this API."""
 
     type: str = "about:blank"
-    status: int
-    code: str = Field(description="Stable, for programs")
-    title: str = Field(description="For people, in their language")
+    status: int = Field(description="That of the answer", examples=[404])
+    code: str = Field(description="Stable, for programs", examples=["not_found"])
+    title: str = Field(
+        description="For people, in their language", examples=["There is nothing here"]
+    )
     detail: str = ""
     actions: list[str] = Field([], description="What the user can do, where we know")
-    retryable: bool | None = Field(None, description="Whether the same again may succeed")
-    retry_after: int | None = Field(None, description="Seconds; also in the header Retry-After")
+    retryable: bool | None = Field(
+        None, description="Whether the same again may succeed", examples=[None]
+    )
+    retry_after: int | None = Field(
+        None, description="Seconds; also in the header Retry-After", examples=[None]
+    )
 
 
 BODY_PROBLEMS = dict.fromkeys((400, 413, 415, 422), ProblemOut)

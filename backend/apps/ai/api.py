@@ -59,6 +59,7 @@ BODY = {
             "schema": {
                 "title": "Photos",
                 "type": "object",
+                "example": {"text": "The dressing is olive oil"},
                 "properties": {
                     "text": {"type": "string", "maxLength": TEXT_LIMIT},
                     "photo": {
@@ -246,4 +247,5 @@ def accept(request: HttpRequest, recognition_id: UUID) -> Status[MealOut]:
     summary="How many recognitions the user has left, and when new ones come",
 )
 def show_quota(request: HttpRequest) -> QuotaOut:
+    """What is left is what the plan has for the period, less what is spent or reserved."""
     return QuotaOut.of(quota_of(user_of(request)))

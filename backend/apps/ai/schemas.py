@@ -58,8 +58,8 @@ class ErrorOut(Schema):
     title: str = Field(examples=["The meal was not recognised"])
     detail: str = Field(examples=["It took too long. Please try again."])
     actions: list[Action] = Field(examples=[["retry", "describe_in_words"]])
-    retryable: bool = Field(description="Whether the same again may succeed")
-    retry_after: int | None = Field(description="Seconds, where we know")
+    retryable: bool = Field(description="Whether the same again may succeed", examples=[True])
+    retry_after: int | None = Field(description="Seconds, where we know", examples=[30])
 
     @classmethod
     def of(cls, recognition: Recognition) -> "ErrorOut":
@@ -76,13 +76,17 @@ class ErrorOut(Schema):
 
 
 class PhotoOut(Schema):
-    width: int
-    height: int
-    deleted_at: datetime | None = Field(description="When it had become too old to keep")
+    width: int = Field(examples=[1024])
+    height: int = Field(examples=[683])
+    deleted_at: datetime | None = Field(
+        description="When it had become too old to keep", examples=[None]
+    )
 
 
 class ItemOut(PortionOut):
-    id: int | None = Field(description="Of what the model said; null for what a user added")
+    id: int | None = Field(
+        description="Of what the model said; null for what a user added", examples=[71]
+    )
     confidence: Amount | None = Field(description="The model's own, from 0 to 1", examples=[0.9])
 
     @classmethod
@@ -135,16 +139,22 @@ class CorrectionsIn(Schema):
 
 class RecognitionOut(Schema):
     id: UUID
-    status: Recognition.Status
-    outcome: Recognition.Outcome | None = Field(description="What it came to, once it is done")
-    message: str = Field(description="For the user, where the outcome is not simply a meal")
-    actions: list[Action] = Field(description="What the user can do about such an outcome")
+    status: Recognition.Status = Field(examples=["done"])
+    outcome: Recognition.Outcome | None = Field(
+        description="What it came to, once it is done", examples=["recognized"]
+    )
+    message: str = Field(
+        description="For the user, where the outcome is not simply a meal", examples=[""]
+    )
+    actions: list[Action] = Field(
+        description="What the user can do about such an outcome", examples=[[]]
+    )
     items: list[ItemOut]
     corrected: bool = Field(description="Whether the items are the user's word, not the model's")
-    notes: str = Field(description="What the model remarks")
+    notes: str = Field(description="What the model remarks", examples=["Cooked without oil"])
     photos: list[PhotoOut]
-    meal_id: int | None = Field(description="The meal of the diary that it became")
-    error: ErrorOut | None = Field(description="Where the status is failed")
+    meal_id: int | None = Field(description="The meal of the diary that it became", examples=[15])
+    error: ErrorOut | None = Field(description="Where the status is failed", examples=[None])
 
     @classmethod
     def of(cls, recognition: Recognition) -> "RecognitionOut":
@@ -167,12 +177,14 @@ class RecognitionOut(Schema):
 
 class QuotaOut(Schema):
     plan: str = Field(examples=["free"])
-    recognitions: int = Field(description="What the plan has for the period")
-    reserved: int = Field(description="Of those that are still open")
-    spent: int = Field(description="Of those that were delivered, or canceled under way")
-    left: int
-    begins: datetime
-    renews_at: datetime
+    recognitions: int = Field(description="What the plan has for the period", examples=[30])
+    reserved: int = Field(description="Of those that are still open", examples=[1])
+    spent: int = Field(
+        description="Of those that were delivered, or canceled under way", examples=[4]
+    )
+    left: int = Field(examples=[25])
+    begins: datetime = Field(examples=["2026-01-01T00:00:00Z"])
+    renews_at: datetime = Field(examples=["2026-02-01T00:00:00Z"])
 
     @classmethod
     def of(cls, quota: Quota) -> "QuotaOut":

@@ -57,6 +57,7 @@ CHANGE = {200: SubscriptionOut, 401: ProblemOut, 409: ProblemOut}
 
 @router.get("/plans", response=PlansOut, auth=None, summary="What can be had, and for how much")
 def list_plans(request: HttpRequest) -> PlansOut:
+    """As they are sold now, the free one among them; who bought before keeps what they bought."""
     return PlansOut(plans=[PlanOut.of(version) for version in current_versions()])
 
 
@@ -66,6 +67,7 @@ def list_plans(request: HttpRequest) -> PlansOut:
     summary="What is subscribed to, and what it allows now",
 )
 def show_subscription(request: HttpRequest) -> SubscriptionOut:
+    """Who has none is answered too: `state` is null, and the allowance is the free plan's."""
     return _shown(request, subscription_of_user(user_of(request)))
 
 
@@ -124,6 +126,7 @@ def choose_next_plan(request: HttpRequest, body: NextPlanIn) -> SubscriptionOut:
 
 @router.get("/method", response={200: MethodsOut, 401: ProblemOut}, summary="Which card is saved")
 def show_method(request: HttpRequest) -> MethodsOut:
+    """There is one at most: the card that renewals are charged to."""
     method = PaymentMethod.objects.filter(customer__user=user_of(request), unbound_at=None).first()
     return MethodsOut(method=MethodOut.of(method) if method else None)
 
@@ -146,6 +149,7 @@ def forget_method(request: HttpRequest) -> Status[None]:
 
 @router.get("/payments", response={200: PaymentsOut, 401: ProblemOut}, summary="One's own payments")
 def list_payments(request: HttpRequest) -> PaymentsOut:
+    """The newest fifty, whatever came of them."""
     payments = (
         Payment.objects.filter(customer__user=user_of(request))
         .select_related("version")
@@ -160,6 +164,7 @@ def list_payments(request: HttpRequest) -> PaymentsOut:
     summary="How far a payment is",
 )
 def show_payment(request: HttpRequest, payment_id: UUID, response: HttpResponse) -> PaymentOut:
+    """While it is pending, `Retry-After` says when to look again."""
     return _payment_shown(_own_payment(request, payment_id), response)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from ninja import Field, Schema
-from pydantic import PlainSerializer, StringConstraints
+from pydantic import PlainSerializer, StringConstraints, WithJsonSchema
 
 from apps.billing.models import Payment, PaymentMethod, PlanVersion, Subscription
 
@@ -19,6 +19,12 @@ PlanCode = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9_-]{1,16}$"),
     Field(description="A plan's code, as `GET /billing/plans` lists it", examples=["month"]),
+]
+
+# By its name alone it would be taken for the other `State`, a payment's.
+SubscriptionState = Annotated[
+    Subscription.State,
+    WithJsonSchema({"type": "string", "enum": Subscription.State.values}),
 ]
 
 
@@ -47,21 +53,24 @@ class PlansOut(Schema):
 class AllowanceOut(Schema):
     plan: str = Field(examples=["free"])
     recognitions: int = Field(description="That may be had in this time", examples=[30])
-    begins: datetime
-    ends: datetime
+    begins: datetime = Field(examples=["2026-01-01T00:00:00Z"])
+    ends: datetime = Field(examples=["2026-02-01T00:00:00Z"])
 
 
 class SubscriptionOut(Schema):
     """What is subscribed to; without a subscription, the free plan's allowance alone."""
 
-    state: Subscription.State | None = Field(
-        description="null: never subscribed. `past_due` is served until `served_until`."
+    state: SubscriptionState | None = Field(
+        description="null: never subscribed. `past_due` is served until `served_until`.",
+        examples=["active"],
     )
     plan: PlanOut | None = Field(description="As it was bought, whatever it costs now")
-    next_plan: PlanOut | None = Field(description="What the next renewal is of, if another")
-    paid_until: datetime | None
-    served_until: datetime | None
-    automatic_renewal: bool
+    next_plan: PlanOut | None = Field(
+        description="What the next renewal is of, if another", examples=[None]
+    )
+    paid_until: datetime | None = Field(examples=["2026-02-14T09:30:00Z"])
+    served_until: datetime | None = Field(examples=["2026-02-21T09:30:00Z"])
+    automatic_renewal: bool = Field(examples=[True])
     allowance: AllowanceOut
 
 
@@ -81,14 +90,17 @@ class MethodsOut(Schema):
 class PaymentOut(Schema):
     id: UUID
     kind: Payment.Kind
-    state: Payment.State = Field(description="`given_up`: it never came about")
-    amount: Roubles
-    plan: str | None
-    confirmation_url: str | None = Field(
-        description="Where the person pays; null once that is over, or not known yet"
+    state: Payment.State = Field(
+        description="`given_up`: it never came about", examples=["pending"]
     )
-    reason: str = Field(description="Why it was canceled", examples=["insufficient_funds"])
-    refunded: Roubles = Field(description="Given back of it, or about to be")
+    amount: Roubles
+    plan: str | None = Field(description="null: a card is saved", examples=["month"])
+    confirmation_url: str | None = Field(
+        description="Where the person pays; null once that is over, or not known yet",
+        examples=["https://yoomoney.ru/checkout/payments/v2/contract?orderId=2d1f…"],
+    )
+    reason: str = Field(description="Why it was canceled; else empty", examples=[""])
+    refunded: Roubles = Field(description="Given back of it, or about to be", examples=["0.00"])
     asked_at: datetime
 
     @classmethod
@@ -134,7 +146,7 @@ class CheckoutIn(ToPage):
 
 
 class RenewalIn(Schema):
-    on: bool
+    on: bool = Field(examples=[False])
 
 
 class NextPlanIn(Schema):

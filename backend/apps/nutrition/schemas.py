@@ -175,8 +175,8 @@ class FoodOut(NutrientsOut):
     )
     own: bool = Field(description="The user's own", examples=[False])
     favourite: bool = Field(examples=[False])
-    fiber_g: Amount | None
-    sugar_g: Amount | None
+    fiber_g: Amount | None = Field(examples=[0.0])
+    sugar_g: Amount | None = Field(examples=[1.12])
     grams_each: Amount | None = Field(description="What one piece weighs", examples=[50.0])
     doubtful: bool = Field(
         description="The energy is more than 25 % off 4·protein + 9·fat + 4·carbohydrate",

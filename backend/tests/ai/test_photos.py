@@ -1,5 +1,6 @@
 """Photos over HTTP: uploaded as a form, kept, looked at by their owner alone."""
 
+import base64
 import fcntl
 import io
 import json
@@ -16,6 +17,7 @@ from uuid import UUID, uuid4
 import httpx
 import psutil
 import pytest
+import redis
 from django.conf import settings as configured
 from django.core.files.storage import FileSystemStorage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -27,6 +29,8 @@ from apps.ai.models import TEXT_LIMIT, Photo, Recognition
 from apps.ai.photos import load_pictures
 from apps.ai.pictures import MOST_BYTES
 from apps.ai.tasks import recognize
+from apps.jobs.broker import listen_again
+from sandbox.embedded import Redis
 from tests.ai.asking import URL, look
 from tests.ai.pictures import encode, photo, plate, png, png_bomb
 from tests.http import StartServer, client_of, make_user, problem
@@ -91,6 +95,45 @@ def test_photos_and_words_are_kept_together(user: User, eater: Client) -> None:
 def test_a_photo_alone_is_enough_and_words_alone_as_well(eater: Client) -> None:
     assert Recognition.objects.get(pk=sent(eater, photo())).text == ""
     assert Recognition.objects.get(pk=sent(eater, text="rice")).photos.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_picture_goes_through_redis(eater: Client, redis_server: Redis) -> None:
+    listen_again()
+    uploaded = photo()
+    pk = sent(eater, uploaded)
+    (kept,) = load_pictures(Recognition.objects.get(pk=pk))
+    values = everything_in(redis_server)
+    assert any(str(pk).encode() in value for value in values), "its message is there"
+    for value in values:
+        assert len(value) < 5_000
+        for jpeg in (uploaded, kept):
+            at = len(jpeg) // 6 * 3  # where base64, which goes by threes, would show it too
+            middle = jpeg[at : at + 30]
+            assert middle not in value
+            assert base64.b64encode(middle) not in value
+
+
+def everything_in(server: Redis) -> list[bytes]:
+    """Every value of every database."""
+    values = []
+    for number in range(16):
+        client = redis.Redis(port=server.port, db=number)
+        for key in client.scan_iter():
+            match client.type(key):
+                case b"string":
+                    values.append(client.get(key))
+                case b"list":
+                    values += client.lrange(key, 0, -1)
+                case b"hash":
+                    values += client.hvals(key)
+                case b"set":
+                    values += client.smembers(key)
+                case b"zset":
+                    values += client.zrange(key, 0, -1)
+                case kind:
+                    raise AssertionError(kind)
+    return values
 
 
 def test_the_owner_gets_the_picture_and_nobody_else(eater: Client, client: Client) -> None:

@@ -116,6 +116,21 @@ def test_a_line_of_text_becomes_a_meal_that_today_shows(worker: Process, ann: Pe
     assert added["text"].partition("\n\n")[2] == today
 
 
+def test_everybody_is_greeted_in_their_language(worker: Process, sandbox: str) -> None:
+    for telegram_id, language, hello, button in (
+        (502, "ru", "Здравствуйте, Ann!", "Открыть EatFit24"),
+        (503, "en-GB", "Hello, Ann!", "Open EatFit24"),
+        (504, "de", "Здравствуйте, Ann!", "Открыть EatFit24"),
+    ):
+        person = Person(telegram_id, language, sandbox)
+        person.says("/start")
+        (greeting,) = hears(person, 1)
+        assert greeting["text"].startswith(hello)
+        assert buttons(greeting) == {button: "https://eatfit24.example/app"}
+        (row,) = greeting["reply_markup"]["inline_keyboard"]
+        assert [set(one) for one in row] == [{"text", "web_app"}]
+
+
 def test_a_meal_that_was_not_meant_is_not_added(worker: Process, ann: Person) -> None:
     ann.says("an apple")
     (found,) = hears(ann, 1)

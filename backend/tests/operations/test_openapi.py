@@ -8,6 +8,8 @@ from uuid import uuid4
 import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
+from jsonschema_rs import Draft202012Validator
+from ninja.openapi.schema import OpenAPISchema
 
 from apps.billing.plans import ensure_catalogue
 from config.api import api
@@ -113,6 +115,51 @@ def test_every_route_is_listed_and_says_what_it_is_for(document: dict[str, Any])
         assert operation["summary"] != operation["summary"].title(), path
         assert operation["tags"], path
         assert operation["operationId"], (method, path)
+
+
+def shown(content: dict[str, Any], document: dict[str, Any]) -> list[Any]:
+    """The examples of a body."""
+    schema = content["schema"]
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return [
+        example
+        for where in (content, schema)
+        for example in [
+            *where.get("examples", []),
+            *([where["example"]] if "example" in where else []),
+        ]
+    ]
+
+
+def test_every_operation_is_described_and_its_bodies_have_true_examples(
+    document: dict[str, Any],
+) -> None:
+    for route, operation in operations(document).items():
+        assert operation.get("summary", "").strip(), route
+        assert operation.get("description", "").strip(), route
+        bodies = {"asks": operation["requestBody"]} if "requestBody" in operation else {}
+        for where, body in {**bodies, **operation["responses"]}.items():
+            for kind, content in body.get("content", {}).items():
+                if kind == "image/jpeg":
+                    continue
+                examples = shown(content, document)
+                assert examples, (route, where, kind)
+                whole = {**content["schema"], "components": document["components"]}
+                for example in examples:
+                    Draft202012Validator(whole, validate_formats=True).validate(example)
+
+
+class Unambiguous(OpenAPISchema):
+    """The framework lets the last of several schemas of one name stand for all of them."""
+
+    def add_schema_definitions(self, definitions: dict[str, Any]) -> None:
+        for name, schema in definitions.items():
+            assert self.schemas.setdefault(name, schema) == schema, name
+
+
+def test_no_two_schemas_have_one_name() -> None:
+    assert Unambiguous(api, PREFIX)["components"]["schemas"]
 
 
 def test_nothing_is_served_that_is_not_listed(document: dict[str, Any]) -> None:

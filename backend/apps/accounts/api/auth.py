@@ -55,7 +55,7 @@ class TelegramLogin(Login):
 
 
 class DevelopmentLogin(Login):
-    telegram_id: int = Field(gt=0, lt=2**52)
+    telegram_id: int = Field(gt=0, lt=2**52, examples=[42])
 
 
 class Refresh(Schema):
@@ -171,4 +171,6 @@ def log_out(request: HttpRequest) -> Status[None]:
     summary="Log in as anybody (development only)",
 )
 def log_in_for_development(request: HttpRequest, login: DevelopmentLogin) -> Token:
+    """Whoever has this Telegram id, who is made known if they were never here. The route is
+    there where `DEVELOPMENT_LOGIN` is on, which production refuses."""
     return _log_in(get_or_create_user(telegram_id=login.telegram_id, time_zone=login.time_zone))

@@ -193,6 +193,7 @@ def say_weight(request: HttpRequest, date: Day, body: WeightIn) -> WeightOut:
     summary="Take back what I said I weighed on a day",
 )
 def take_back_weight(request: HttpRequest, date: Day) -> Status[None]:
+    """Other days keep theirs; a day without a weight is `not_found`."""
     if not remove_weight(user=user_of(request), day=date):
         raise Problem(404, "not_found", _("There is nothing here"))
     return Status(204, None)

@@ -97,7 +97,7 @@ class StatisticsDay(Schema):
     date: DiaryDate
     totals: NutrientsOut | None = Field(description="Null where nothing was logged")
     targets: NutrientsOut | None
-    weight_kg: Amount | None
+    weight_kg: Amount | None = Field(examples=[64.5])
 
 
 def _nutrients(totals: dict[str, Decimal] | None) -> NutrientsOut | None:
