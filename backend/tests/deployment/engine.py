@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import httpx
 import init_data_py
 import pytest
 
@@ -69,6 +70,13 @@ class Stack:
     @property
     def check_url(self) -> str:
         return f"http://127.0.0.1:{self.values['CHECK_PORT']}"
+
+    def answers(self, path: str = "/app") -> bool:
+        """Whether the frontend serves; one that has just been started may refuse or hang up."""
+        try:
+            return httpx.get(f"{self.url}{path}").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def write_environment(self, **changes: str) -> None:
         self.values |= changes

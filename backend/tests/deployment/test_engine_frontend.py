@@ -147,7 +147,7 @@ def test_while_the_backend_is_away_people_are_told(stack: Stack) -> None:
     assert "Одну минуту" in page.text
     assert api.json()["code"] == "temporarily_unavailable"
     assert page.headers["Retry-After"] == api.headers["Retry-After"] == "5"
-    wait_for(lambda: httpx.get(f"{stack.url}/app").status_code == 200, "it is back by itself")
+    wait_for(stack.answers, "it is back by itself")
 
 
 def test_a_backend_that_is_named_and_gone_is_not_waited_for(stack: Stack) -> None:
@@ -156,7 +156,7 @@ def test_a_backend_that_is_named_and_gone_is_not_waited_for(stack: Stack) -> Non
     named.touch()
     try:
         stack.compose("restart", "frontend")
-        wait_for(lambda: httpx.get(f"{stack.url}/app").status_code == 200, "it serves")
+        wait_for(stack.answers, "it serves")
         posted = httpx.post(f"{stack.url}/api/v1/auth/telegram", json={"init_data": "x"})
         assert posted.json()["code"] == "login_refused"
     finally:
