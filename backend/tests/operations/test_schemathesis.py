@@ -54,7 +54,7 @@ def one_connection() -> Iterator[None]:
 
 
 @schema.parametrize()
-@settings(max_examples=5)
+@settings(max_examples=settings.default.max_examples // 10)
 @pytest.mark.django_db
 def test_what_is_described_is_what_happens(case: Case) -> None:
     headers = {"Authorization": f"Bearer {log_in(make_user()).access}"}
