@@ -8,13 +8,14 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from apps.billing import messages
 from apps.billing.customers import keep_method
 from apps.billing.findings import report_finding
-from apps.billing.gateway import PaymentStatus, ProviderPayment
+from apps.billing.gateway import FINAL, PaymentStatus, ProviderPayment
 from apps.billing.ledger import LockedCustomer, lock_customer, post_entry
 from apps.billing.models import Entry, Finding, Payment, Subscription
 from apps.billing.refunds import submit_refund
@@ -71,11 +72,11 @@ def lock_payment(pk: Any) -> Payment:
 def end_payment(*, payment_id: Any, reason: str, by: str = "") -> Payment:
     """Say by ourselves that a payment is over. The provider may still know better.
 
-    Nothing changes where the provider was quicker.
+    Nothing changes where the provider was quicker; against one that it knows, `by` may say so.
     """
     with transaction.atomic():
         payment = lock_payment(payment_id)
-        if payment.state == State.PENDING and payment.provider_id is None:
+        if payment.state == State.PENDING and (by or payment.provider_id is None):
             _cancel(payment, State.GIVEN_UP, reason)
             payment.save()
             logger.warning(
@@ -92,13 +93,16 @@ def _contradiction(payment: Payment, found: ProviderPayment) -> tuple[Finding.Ki
         if found.status is PaymentStatus.CANCELED:
             return None if payment.is_final else _second(payment)
         return _second(payment)
+    if found.test and settings.YOOKASSA_LIVE:
+        return Finding.Kind.TEST_PAYMENT, f"No money moved for payment {payment.pk}."
     if found.amount != payment.amount:
         return (
             Finding.Kind.AMOUNT_DIFFERS,
             f"{found.amount} there, {payment.amount} here, payment {payment.pk}.",
         )
-    ends = {State.SUCCEEDED: PaymentStatus.SUCCEEDED, State.CANCELED: PaymentStatus.CANCELED}
-    if payment.is_final and payment.provider_id and found.status is not ends[State(payment.state)]:
+    # Who looked while it was pending may come here last.
+    ended = found.status in FINAL
+    if payment.is_final and payment.provider_id and ended and found.status.value != payment.state:
         return (
             Finding.Kind.STATE_DIFFERS,
             f"{found.status} there, {payment.state} here, payment {payment.pk}.",
@@ -120,7 +124,8 @@ def _succeed(payment: Payment, found: ProviderPayment) -> None:
     payment.confirmation_url = ""
     payment.save()  # the refund and the entries below name it as it is now
     customer = lock_customer(payment.customer_id)
-    saved = keep_method(customer=customer, found=found.method, at=now)
+    # A charge tells of the method it was charged to: unbound meanwhile, it stays so.
+    saved = payment.saves_method and keep_method(customer=customer, found=found.method, at=now)
     if payment.kind in (Kind.TRIAL, Kind.BINDING):
         _give_back(customer, payment, now)
         if payment.kind == Kind.TRIAL and saved and subscription_of(customer) is None:

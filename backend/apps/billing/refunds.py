@@ -26,7 +26,8 @@ from apps.billing.subscriptions import subscription_of, turn_subscription
 from apps.billing.terms import expire_terms, take_back
 from apps.billing.weather import KEY_LIVES, need_a_person, poll_pause, waiting_for_provider
 from apps.jobs.errors import NotYet
-from apps.jobs.services import submit_job
+from apps.jobs.models import Job
+from apps.jobs.services import retry_dead_letter, submit_job
 from apps.jobs.worker import Write
 
 logger = logging.getLogger(__name__)
@@ -132,14 +133,20 @@ def apply_refund(*, refund_id: Any, found: ProviderRefund) -> Refund:
     """Move our refund to where the provider's is, with everything that follows, once."""
     with transaction.atomic():
         refund = _lock_refund(refund_id)
-        if refund.is_final:
-            return refund
-        if found.amount != refund.amount or found.payment != refund.payment.provider_id:
+        same = found.amount == refund.amount and found.payment == refund.payment.provider_id
+        # Who looked while it was pending may come here last.
+        ended = found.status is not RefundStatus.PENDING
+        if not same or (refund.is_final and ended and found.status.value != refund.state):
             report_finding(
                 kind=Finding.Kind.REFUND_DIFFERS,
                 subject=found.id,
-                detail=f"{found.amount} there, {refund.amount} here, refund {refund.pk}.",
+                detail=(
+                    f"{found.amount} {found.status} there, {refund.amount} {refund.state} here, "
+                    f"refund {refund.pk}."
+                ),
             )
+            return refund
+        if refund.is_final:
             return refund
         refund.provider_id = found.id
         if found.status is RefundStatus.SUCCEEDED:
@@ -158,6 +165,24 @@ def fail_refund(*, refund_id: Any, reason: str) -> Refund:
             _fail(refund, reason)
             refund.save()
         return refund
+
+
+def give_up_refund(*, refund: Refund, by: str) -> bool:
+    """A person says that a refund which is a dead letter never was made.
+
+    False where its end is known, or where the job is still at it and might send it after all.
+    Should the provider tell of it after all, it is learnt as one made there.
+    """
+    with transaction.atomic():
+        row = _lock_refund(refund.pk)
+        if row.status != Job.Status.FAILED or row.is_final:
+            return False
+        _end(row, "given_up_by_staff")
+        row.provider_id = None
+        row.save()
+        retry_dead_letter(job=row, by=by)  # which has nothing left to do
+        logger.warning("refund given up", extra={"refund": str(row.pk), "by": by})
+        return True
 
 
 def _lock_refund(pk: Any) -> Refund:
@@ -186,10 +211,14 @@ def _succeed(refund: Refund) -> None:
         messages.tell_refunded(refund=refund)
 
 
-def _fail(refund: Refund, reason: str) -> None:
+def _end(refund: Refund, reason: str) -> None:
     refund.state, refund.settled_at = Refund.State.CANCELED, timezone.now()
     refund.reason = reason[:64]
     Payment.objects.filter(pk=refund.payment_id).update(refunding=F("refunding") - refund.amount)
+
+
+def _fail(refund: Refund, reason: str) -> None:
+    _end(refund, reason)
     report_finding(
         kind=Finding.Kind.REFUND_FAILED,
         subject=str(refund.pk),
@@ -203,9 +232,6 @@ def record_refund(*, found: ProviderRefund) -> Refund | None:
 
     Raises NotYet while it may be one of ours that is under way.
     """
-    known = Refund.objects.filter(provider_id=found.id).first()
-    if known is not None:
-        return apply_refund(refund_id=known.pk, found=found)
     with transaction.atomic():
         payment = (
             Payment.objects.filter(provider_id=found.payment).select_for_update(no_key=True).first()
@@ -217,12 +243,8 @@ def record_refund(*, found: ProviderRefund) -> Refund | None:
                 detail=f"{found.amount} of the provider's payment {found.payment}.",
             )
             return None
-        # It may be one of ours whose answer has not come. Its own job learns its id by its key.
-        ours = payment.refunds.filter(provider_id=None, state=Refund.State.PENDING)
-        if ours.filter(status__in=Refund.OPEN, sent_at__isnull=False).exists():
-            raise NotYet("refund_under_way", timedelta(minutes=1))
-        lost = ours.filter(status=Refund.Status.FAILED, amount=found.amount)
-        refund = lost.order_by("asked_at").first()
+        # Looked for while the payment's row is held: whoever learns of it at once waits here.
+        refund = payment.refunds.filter(provider_id=found.id).first() or _lost(payment, found)
         if refund is None:
             if found.status is RefundStatus.CANCELED:
                 return None
@@ -245,3 +267,13 @@ def record_refund(*, found: ProviderRefund) -> Refund | None:
                 provider_id=found.id,
             )
     return apply_refund(refund_id=refund.pk, found=found)
+
+
+def _lost(payment: Payment, found: ProviderRefund) -> Refund | None:
+    """The refund of ours, now a dead letter, whose answer this is."""
+    ours = payment.refunds.filter(provider_id=None, state=Refund.State.PENDING)
+    if ours.filter(status__in=Refund.OPEN, sent_at__isnull=False).exists():
+        # Its own job learns its id by its key.
+        raise NotYet("refund_under_way", timedelta(minutes=1))
+    lost = ours.filter(status=Refund.Status.FAILED, amount=found.amount)
+    return lost.order_by("asked_at").first()

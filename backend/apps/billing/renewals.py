@@ -39,22 +39,22 @@ def next_attempt(subscription: Subscription, method: PaymentMethod, at: datetime
     due = _due(subscription, method, made, at)
     if due is None:
         return None
-    # Who is paying on the provider's page just now is not charged besides.
-    paying = (
-        Payment.objects.filter(
-            customer=subscription.customer_id,
-            kind=Payment.Kind.CHECKOUT,
-            state=Payment.State.PENDING,
-            asked_at__gt=at - CHECKOUT_LASTS,
-        )
-        .order_by("-asked_at")
-        .first()
-    )
-    if paying is not None:
-        due = max(due, paying.asked_at + CHECKOUT_LASTS)
     return Attempt(
-        number=made[-1].attempt + 1 if made and made[-1].attempt is not None else 0, due=due
+        number=made[-1].attempt + 1 if made and made[-1].attempt is not None else 0,
+        due=max(due, paying_until(subscription, at) or due),
     )
+
+
+def paying_until(subscription: Subscription, at: datetime) -> datetime | None:
+    """Until when somebody may be paying on the provider's page: they are not charged besides."""
+    paying = Payment.objects.filter(
+        customer=subscription.customer_id,
+        kind=Payment.Kind.CHECKOUT,
+        state=Payment.State.PENDING,
+        asked_at__gt=at - CHECKOUT_LASTS,
+    )
+    latest = paying.order_by("-asked_at").first()
+    return None if latest is None else latest.asked_at + CHECKOUT_LASTS
 
 
 def _due(

@@ -8,6 +8,7 @@ from django.utils import timezone
 from apps.billing.findings import report_finding
 from apps.billing.gateway import (
     CALL_DEADLINE,
+    FINAL,
     Gateway,
     NewPayment,
     NotThere,
@@ -23,11 +24,12 @@ from apps.billing.ledger import lock_customer
 from apps.billing.models import Finding, Payment
 from apps.billing.payments import apply_payment, end_payment, lock_payment
 from apps.billing.receipts import item_of, receipt_for
+from apps.billing.renewals import paying_until
 from apps.billing.subscriptions import renews, subscription_of
 from apps.billing.weather import KEY_LIVES, need_a_person, poll_pause, waiting_for_provider
-from apps.jobs.errors import NotYet
+from apps.jobs.errors import NotYet, Permanent
 from apps.jobs.models import Job
-from apps.jobs.services import bring_forward
+from apps.jobs.services import bring_forward, retry_dead_letter
 from apps.jobs.worker import Write
 
 State = Payment.State
@@ -35,7 +37,6 @@ State = Payment.State
 # The provider works on a charge for half a minute and lists it then; an hour leaves no doubt.
 SURELY_LISTED = timedelta(hours=1)
 CLOCK_SKEW = timedelta(minutes=5)
-FINAL = (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
 
 
 def settle_payment(payment: Payment, *, deadline: timedelta = CALL_DEADLINE) -> Write | None:
@@ -54,11 +55,12 @@ def settle_payment(payment: Payment, *, deadline: timedelta = CALL_DEADLINE) -> 
     if isinstance(found, str):
         gone = found
         return lambda: end_payment(payment_id=payment.pk, reason=gone)
-    if found.status in FINAL:
-        final = found
-        return lambda: apply_payment(payment_id=payment.pk, found=final)
-    apply_payment(payment_id=payment.pk, found=found)
-    raise NotYet("pending", poll_pause(payment.asked_at))
+    applied = apply_payment(payment_id=payment.pk, found=found)
+    if found.status not in FINAL:
+        raise NotYet("pending", poll_pause(payment.asked_at))
+    if not applied.is_final:
+        raise Permanent("contradicted", "what the provider has is not what was asked for")
+    return None
 
 
 def _learn(payment: Payment, deadline: timedelta) -> ProviderPayment | str:
@@ -122,7 +124,10 @@ def _begin_sending(payment: Payment) -> tuple[datetime | None, bool]:
 
 
 def is_wanted(payment: Payment) -> bool:
-    """Whether the period that a renewal is for is still to be paid, and with that method."""
+    """Whether the period that a renewal is for is still to be paid, and with that method.
+
+    Not while somebody pays on the provider's page: they would pay twice.
+    """
     with transaction.atomic():
         subscription = subscription_of(lock_customer(payment.customer_id))
         method = payment.method
@@ -132,6 +137,7 @@ def is_wanted(payment: Payment) -> bool:
             and renews(subscription)
             and subscription.paid_until == payment.period
             and method.unbound_at is None
+            and paying_until(subscription, timezone.now()) is None
         )
 
 
@@ -178,15 +184,16 @@ def look_up(gateway: Gateway, payment: Payment, sent_at: datetime) -> ProviderPa
 
 
 def give_up_payment(*, payment: Payment, by: str) -> bool:
-    """A person says that a payment whose outcome is unknown never was.
+    """A person says that a payment which is a dead letter never was.
 
-    False where it is known, or where the job is still at it and might send it after all.
+    False where its end is known, or where the job is still at it and might send it after all.
     """
     with transaction.atomic():
         row = lock_payment(payment.pk)
-        if row.status != Job.Status.FAILED or row.state != State.PENDING or row.provider_id:
+        if row.status != Job.Status.FAILED or row.state != State.PENDING:
             return False
         end_payment(payment_id=row.pk, reason="given_up_by_staff", by=by)
+        retry_dead_letter(job=row, by=by)  # which has nothing left to do
         return True
 
 

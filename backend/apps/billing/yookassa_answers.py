@@ -60,6 +60,7 @@ def read_payment(body: Any) -> ProviderPayment:
             str(name): str(value)
             for name, value in _mapping(payment.get("metadata") or {}, "metadata").items()
         },
+        test=payment.get("test") is True,
     )
 
 

@@ -210,6 +210,8 @@ AI_URL = AI_URL.rstrip("/")
 
 YOOKASSA_SHOP_ID = env.string("YOOKASSA_SHOP_ID") if env.given("YOOKASSA_SHOP_ID") else ""
 YOOKASSA_SECRET_KEY = env.string("YOOKASSA_SECRET_KEY") if env.given("YOOKASSA_SECRET_KEY") else ""
+# A live shop is paid with money alone.
+YOOKASSA_LIVE = YOOKASSA_SECRET_KEY.startswith("live_")
 YOOKASSA_API_URL = env.string("YOOKASSA_API_URL")
 YOOKASSA_NOTIFICATION_NETWORKS = env.strings("YOOKASSA_NOTIFICATION_NETWORKS")
 RECEIPT_VAT_CODE = env.optional_integer("RECEIPT_VAT_CODE")

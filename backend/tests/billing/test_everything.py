@@ -1,7 +1,8 @@
 """Any interleaving of what people, the provider, time and death can do adds up in the end.
 
 Everything happens inside one transaction per example, so the database's part in concurrency is
-not here but in test_concurrency.py; killed workers are, at any statement and around any call.
+not here but in test_concurrency.py and test_flood.py; killed workers are, at any statement and
+around any call.
 """
 
 from collections import Counter
@@ -273,13 +274,13 @@ class Everything(RuleBasedStateMachine):
                     None,
                 )
         for _ in range(12):
-            shop.live(timedelta(hours=13))
             for payment in self._booked("pending"):
                 shop.pay(payment["id"])
             for payment in shop.books()["payments"]:
                 for refund in payment["refunds"]:
                     if refund["status"] == "pending":
                         shop._direct(f"/_settle/{refund['id']}", {})
+            shop.live(timedelta(hours=13))
             self._look_after_dead_letters()
             if not any(
                 model._default_manager.filter(status__in=(*Job.OPEN, Job.Status.FAILED)).exists()
@@ -351,7 +352,8 @@ class Everything(RuleBasedStateMachine):
         assert not Refund.objects.filter(state="pending").exists()
 
 
-@pytest.mark.django_db
+# No transaction around all examples: what they leave behind would slow the later ones down.
+@pytest.mark.django_db(transaction=True)
 def test_whatever_happens_it_adds_up(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
     Everything.monkeypatch = monkeypatch
     run_state_machine_as_test(

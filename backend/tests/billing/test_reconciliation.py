@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import Sum
 
 from apps.accounts.models import User
 from apps.billing.audit import audit
@@ -170,6 +171,17 @@ def test_what_contradicts_our_row_grants_nothing(
     assert Message.objects.count() == 0, "the user is told nothing; administrators have no chat"
 
 
+def test_a_live_shop_is_not_paid_with_test_cards(shop: Shop, user: User, settings: Any) -> None:
+    pk = shop.check_out(user).json()["id"]
+    settings.YOOKASSA_LIVE = True
+    shop.pay(pk)
+    shop.pass_time(timedelta(minutes=1))
+    shop.work(rounds=1)
+    assert findings() == ["test_payment"]
+    assert not Subscription.objects.exists()
+    assert not Entry.objects.exists()
+
+
 def test_another_currency_is_no_answer(shop: Shop, user: User) -> None:
     pk = shop.check_out(user).json()["id"]
     shop.pay(pk)
@@ -204,10 +216,15 @@ def test_more_refunded_there_than_here(shop: Shop, user: User) -> None:
 
     payment = shop.buy(user)
     new = NewRefund(payment=str(payment.provider_id), amount=Decimal("10.00"))
-    shop.gateway.create_refund(new, key="by-hand")
+    made = shop.gateway.create_refund(new, key="by-hand")
     shop.pass_time(timedelta(hours=1))
     reconcile()
     assert findings() == ["refund_differs"]
+    for _ in range(2):
+        call_command("billing", "learn-refund", made.id)
+    assert shop.earned() == ALL - 10 == payment.customer.ledger.aggregate(s=Sum("amount"))["s"]
+    with pytest.raises(CommandError):
+        call_command("billing", "learn-refund", "no-such-refund")
 
 
 def test_a_saved_card_costs_nothing_and_is_kept_once(shop: Shop, user: User) -> None:

@@ -15,6 +15,7 @@ class Finding(models.Model):
         BELONGS_TO_ANOTHER = "belongs_to_another"
         SECOND_PAYMENT = "second_payment"
         PAID_TWICE = "paid_twice"
+        TEST_PAYMENT = "test_payment"
         REFUND_DIFFERS = "refund_differs"
         UNKNOWN_REFUND = "unknown_refund"
         REFUND_FAILED = "refund_failed"

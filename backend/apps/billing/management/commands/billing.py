@@ -7,10 +7,12 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.billing.findings import settle_finding
-from apps.billing.models import Finding, Payment
+from apps.billing.gateway import GatewayError, open_gateway
+from apps.billing.models import Finding, Payment, Refund
 from apps.billing.reconciliation import reconcile
+from apps.billing.refunds import give_up_refund, record_refund
 from apps.billing.settling import give_up_payment
-from apps.jobs.errors import Temporary
+from apps.jobs.errors import NotYet, Temporary
 
 
 class Command(BaseCommand):
@@ -22,9 +24,13 @@ class Command(BaseCommand):
         settle = actions.add_parser("settle", help="note that a finding was looked into")
         settle.add_argument("id", type=int, metavar="FINDING")
         settle.add_argument("--by", required=True, help="who did")
-        give_up = actions.add_parser("give-up", help="say that an unknown payment never was")
-        give_up.add_argument("id", type=UUID, metavar="PAYMENT")
+        give_up = actions.add_parser(
+            "give-up", help="say that a payment or refund which is a dead letter never was"
+        )
+        give_up.add_argument("id", type=UUID, metavar="ID")
         give_up.add_argument("--by", required=True, help="who says so")
+        learn = actions.add_parser("learn-refund", help="book a refund made in the cabinet")
+        learn.add_argument("id", metavar="PROVIDERS_ID")
         run = actions.add_parser("reconcile", help="compare with the provider now")
         run.add_argument("--days", type=int, default=8, help="how far back")
 
@@ -45,10 +51,24 @@ class Command(BaseCommand):
         self.stdout.write(f"{finding}: settled by {options['by']}")
 
     def _give_up(self, options: Any) -> None:
-        payment = Payment.objects.filter(pk=options["id"]).first()
-        if payment is None or not give_up_payment(payment=payment, by=options["by"]):
-            raise CommandError(f"{options['id']} is no payment of unknown outcome")
-        self.stdout.write(f"{payment}: given up by {options['by']}")
+        pk, by = options["id"], options["by"]
+        payment = Payment.objects.filter(pk=pk).first()
+        refund = Refund.objects.filter(pk=pk).first()
+        if not (
+            (payment and give_up_payment(payment=payment, by=by))
+            or (refund and give_up_refund(refund=refund, by=by))
+        ):
+            raise CommandError(f"{pk} is no dead letter of unknown outcome")
+        self.stdout.write(f"{payment or refund}: given up by {by}")
+
+    def _learn_refund(self, options: Any) -> None:
+        try:
+            refund = record_refund(found=open_gateway().get_refund(options["id"]))
+        except (GatewayError, NotYet) as error:
+            raise CommandError(f"the provider has no answer yet: {error}") from None
+        if refund is None:
+            raise CommandError(f"{options['id']} is no refund of a payment of ours")
+        self.stdout.write(f"{refund.pk}: {refund.amount} ₽, {refund.state}")
 
     def _reconcile(self, options: Any) -> None:
         try:
