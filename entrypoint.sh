@@ -68,7 +68,7 @@ main() {
     set -- "$1" --config "$here/gunicorn_config.py" "${@:2}"
   elif [[ -n $role ]]; then
     # Django's checks would import the whole HTTP API into Celery; the backend has run them.
-    export SKIP_CHECKS=1
+    export SKIP_CHECKS=1 PYTHONPATH=$here/backend # for click_repl.py
   fi
   if [[ $role == worker ]]; then
     # Workers need not know of each other: the rows say who does what.
