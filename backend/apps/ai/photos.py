@@ -21,7 +21,8 @@ from apps.jobs.errors import NotYet, Permanent, Temporary
 logger = logging.getLogger(__name__)
 
 # Well below the lease of a job; what is left is done by its next turn.
-REMOVING_SECONDS = 120.0
+LOADING_SECONDS = 5.0
+REMOVING_SECONDS = 60.0
 # A file is there before its row; one without a row after this has none.
 ORPHAN_AFTER = timedelta(days=1)
 
@@ -68,10 +69,13 @@ def attach_photos(*, recognition: Recognition, photos: Sequence[Photo]) -> None:
 
 def load_pictures(recognition: Recognition) -> list[bytes]:
     """The JPEGs that a provider is to see. Raises `jobs.errors` Temporary and Permanent."""
-    return [_load(photo) for photo in recognition.photos.all()]
+    enough = time.monotonic() + LOADING_SECONDS
+    return [_load(photo, enough) for photo in recognition.photos.all()]
 
 
-def _load(photo: Photo) -> bytes:
+def _load(photo: Photo, enough: float) -> bytes:
+    if time.monotonic() > enough:
+        raise Temporary("photo_store_away", f"not all photos within {LOADING_SECONDS} s")
     try:
         jpeg = photo_store.load_file(photo.key)
     except FileNotFoundError:

@@ -5,6 +5,8 @@ from typing import Any
 from botocore.config import Config
 from storages.backends import s3
 
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 5, 2
+
 
 class S3Storage(s3.S3Storage):
     """Private objects under unguessable names; each request is bounded in time."""
@@ -13,9 +15,9 @@ class S3Storage(s3.S3Storage):
         # Checksums of newer clients and host names with buckets in them are Amazon's alone.
         config = Config(
             signature_version="s3v4",
-            connect_timeout=3,
-            read_timeout=5,
-            retries={"total_max_attempts": 2},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"total_max_attempts": ATTEMPTS},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"},

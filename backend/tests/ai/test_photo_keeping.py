@@ -194,7 +194,10 @@ def test_while_the_storage_is_away_nothing_is_forgotten(
 def test_what_takes_too_long_goes_on_at_its_next_turn(
     eater: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent(eater, photo())
+    pk = sent(eater, photo())
+    monkeypatch.setattr(photos, "LOADING_SECONDS", -1.0)
+    with pytest.raises(Temporary):
+        photos.load_pictures(Recognition.objects.get(pk=pk))
     age(Photo.objects.get(), 3651)
     monkeypatch.setattr(photos, "REMOVING_SECONDS", -1.0)
     with pytest.raises(NotYet):

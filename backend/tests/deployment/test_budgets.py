@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from apps.ai import s3
 from apps.ai.circuit import PROBE
+from apps.ai.photos import LOADING_SECONDS
 from apps.billing.gateway import CALL_DEADLINE, LISTING_DEADLINE
 from apps.billing.yookassa import CONNECT_SECONDS, READ_SECONDS
 from apps.jobs.models import Job
@@ -65,6 +67,9 @@ def test_a_recognition_ends_before_its_worker_is_killed() -> None:
     with pytest.raises(ValueError, match=str(longest)):
         limit.parse(str(longest + 1))
     assert longest + 3 * DATABASE_PATIENCE_SECONDS < stop_grace("celery-worker")
+    # Or its photos come slowly, the last of them with every try.
+    photos = LOADING_SECONDS + s3.ATTEMPTS * (s3.CONNECT_SECONDS + s3.READ_SECONDS)
+    assert photos + longest + DATABASE_PATIENCE_SECONDS < stop_grace("celery-worker")
     assert longest < PROBE.total_seconds(), "a probe has the circuit to itself"
 
 
