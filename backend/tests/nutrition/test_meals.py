@@ -19,7 +19,7 @@ from apps.nutrition.queries import get_day
 from apps.nutrition.services import Portion, create_meal
 from apps.nutrition.services import diary as services
 from tests.http import at_once, client_of, make_user, problem
-from tests.nutrition.eating import PIE, day_of, make_food, ok, send, write_meal
+from tests.nutrition.eating import OWN, PIE, day_of, make_food, ok, send, write_meal
 
 pytestmark = pytest.mark.django_db
 
@@ -162,6 +162,16 @@ def test_the_same_key_makes_one_meal(eater: Client) -> None:
     ]
     assert copies[0] == copies[1]
     assert Meal.objects.count() == 4
+
+
+def test_a_repeated_request_is_answered_also_when_its_food_is_gone(eater: Client) -> None:
+    food = ok(eater, "post", "foods", OWN)["id"]
+    body = {"eaten_at": AT, "items": [{"food_id": food, "grams": 50}]}
+    first = ok(eater, "post", "diary/meals", body, idempotency_key="k")
+    ok(eater, "delete", f"foods/{food}")
+    assert ok(eater, "post", "diary/meals", body, idempotency_key="k")["id"] == first["id"]
+    problem(send(eater, "post", "diary/meals", body, idempotency_key="l"), 404, "unknown_food")
+    assert Meal.objects.count() == 1
 
 
 def test_a_key_of_another_request_is_refused(eater: Client) -> None:

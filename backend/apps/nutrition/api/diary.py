@@ -1,6 +1,7 @@
 """The diary over HTTP."""
 
 import hashlib
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -123,12 +124,13 @@ class ItemChange(Schema):
     carbohydrate_g: NutrientGrams | None = None
 
 
-def _portions(user: User, items: list[Any]) -> list[Portion]:
-    """What the items come to; two queries, whatever their number."""
+def _portions(user: User, items: list[Any]) -> Iterator[Portion]:
+    """What the items come to; two queries, whatever their number, once somebody asks: a meal that
+    a request repeats is answered also when its foods are gone."""
     keys = {item.food_id for item in items if not isinstance(item, Free)}
     found = Food.objects.seen_by(user).filter(pk__in=keys) if keys else Food.objects.none()
     foods = {food.pk: food for food in found.prefetch_related("measures")}
-    return [_portion(item, foods) for item in items]
+    yield from (_portion(item, foods) for item in items)
 
 
 def _portion(item: ByWeight | ByMeasure | Free, foods: dict[int, Food]) -> Portion:
