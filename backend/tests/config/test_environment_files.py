@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from config import contract
-from config.contract import BY_NAME, PREFORK_ALONE, VARIABLES
+from config.combinations import PREFORK_ALONE
+from config.contract import BY_NAME, VARIABLES
 from tests.compose import load_compose
 from tests.config.environments import run_python
 from tests.processes import ROOT
