@@ -146,6 +146,7 @@ copy_offsite() { # only ever adds: what is lost here must not be lost there
   say "copying off-site"
   offsite copy --exclude '.*/**' "$backups" offsite: ||
     fail "the copy off-site failed; the backup here is whole"
+  touch "$state/offsite-copied"
 }
 
 remove_old_offsite() { # by what is there, not by what is here

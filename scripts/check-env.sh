@@ -4,7 +4,7 @@
 #   scripts/check-env.sh [FILE]     FILE is .env where it is not named
 #
 # Exit code 0: yes; 78: no, with every wrong variable, what it got and what it takes; 66: no such
-# file. Uses Python where it is, else the image.
+# file; 69: neither Python 3.11 nor the image is here to ask.
 set -euo pipefail
 
 case ${1:-} in
@@ -25,7 +25,11 @@ if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; th
 else
   value() { sed -n "s/^$1=//p" "$file" | tail -n 1; }
   project=$(value COMPOSE_PROJECT_NAME) release=$(value RELEASE)
-  docker run --rm --network none --user 0 --volume "$file:/env:ro" \
-    "${project:-eatfit24}-backend:${release:-dev}" python -m config.contract check-file /env
+  image=${project:-eatfit24}-backend:${release:-dev}
+  if ! docker image inspect "$image" >/dev/null 2>&1; then
+    echo "check-env.sh: Python 3.11 or newer is missing (Debian: apt-get install python3), and so is the image $image" >&2
+    exit 69
+  fi
+  docker run --rm --network none --user 0 --volume "$file:/env:ro" "$image" python -m config.contract check-file /env
 fi
 [[ -t 1 ]] && echo "$file: may be used" || true

@@ -89,7 +89,8 @@ about() { # BACKUP NAME: one line of its `about`
 }
 
 list_backups() { # complete ones, the oldest first
-  find "$backups" -mindepth 1 -maxdepth 1 -type d -name '20??-??-??T??-??-??Z' 2>/dev/null | sort
+  [[ -d $backups ]] || return 0
+  find "$backups" -mindepth 1 -maxdepth 1 -type d -name '20??-??-??T??-??-??Z' | sort
 }
 
 newest_backup() { list_backups | tail -n 1; }
@@ -150,7 +151,7 @@ offsite() { # RCLONE ARGUMENTS, with offsite: as the place; secrets go by the en
     RCLONE_CONFIG_BUCKET_SECRET_ACCESS_KEY=$(setting BACKUP_S3_SECRET_KEY) \
     RCLONE_CONFIG_OFFSITE_TYPE=alias \
     RCLONE_CONFIG_OFFSITE_REMOTE="bucket:$(setting BACKUP_S3_BUCKET)/$(setting COMPOSE_PROJECT_NAME eatfit24)" \
-    rclone --quiet --contimeout 10s --timeout 60s --retries 3 "$@"
+    rclone --quiet --contimeout 10s --timeout 60s --retries 2 --low-level-retries 3 "$@"
 }
 
 # -- point in time -----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The .env files, the Compose files and the document say what the contract says."""
 
 import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -189,3 +190,19 @@ def test_the_document_holds_the_contracts_table() -> None:
     assert document[document.index("| variable") :] == table, (
         "bring it up to date: see its second line"
     )
+
+
+def test_without_python_and_without_the_image_it_says_so(tmp_path: Path) -> None:
+    for program in ("bash", "dirname", "realpath", "sed", "tail"):
+        (tmp_path / program).symlink_to(shutil.which(program) or pytest.fail(program))
+    done = subprocess.run(
+        [tmp_path / "bash", ROOT / "scripts/check-env.sh", LOCAL],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 69
+    (line,) = done.stderr.splitlines()
+    assert "Python 3.11 or newer is missing" in line
+    assert "eatfit24-dev-backend:dev" in line

@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from sandbox.embedded import DATABASE
+from sandbox.server import Sandbox
 from tests.deployment.engine import (
     Stack,
     new_key,
@@ -42,6 +44,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     values |= {"BACKUP_AGE_RECIPIENT": new_key(key), "BACKUP_AGE_IDENTITY": str(key)}
     with running_stack(tree, values) as stack:
         yield stack
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """The outside world, of which a test may order faults; its address."""
+    with Sandbox("127.0.0.1", 0) as sandbox:
+        thread = threading.Thread(target=sandbox.serve_forever, args=(0.02,))
+        thread.start()
+        yield sandbox.url
+        sandbox.shutdown()
+        thread.join()
 
 
 Start = Callable[..., Process]

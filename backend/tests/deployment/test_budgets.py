@@ -33,10 +33,10 @@ def megabytes(text: str) -> int:
     return int(text[:-1]) * UNITS[text[-1]]
 
 
-def found(pattern: str, path: str) -> int:
+def found(pattern: str, path: str) -> float:
     match = re.search(pattern, (ROOT / path).read_text())
     assert match, f"{pattern} in {path}"
-    return int(match[1].replace("_", ""))
+    return float(match[1].replace("_", ""))
 
 
 def test_a_job_may_end_before_it_is_killed_and_is_killed_before_another_takes_it() -> None:
@@ -73,12 +73,57 @@ def test_a_recognition_ends_before_its_worker_is_killed() -> None:
     assert longest < PROBE.total_seconds(), "a probe has the circuit to itself"
 
 
+CONTAINER, IN_FRONT = "deploy/nginx/nginx.conf", "deploy/host/nginx.conf"
+# In the order of docs/RUNTIME.md: what sets it, and how it stands there.
+REQUEST = (
+    ("backend/apps/billing/checkout.py", r"PATIENCE = timedelta\(seconds=([\d.]+)\)"),
+    ("backend/config/settings/base.py", r"statement_timeout=(\d+)s"),
+    ("backend/apps/ai/uploads.py", r"PATIENCE_SECONDS = ([\d.]+)"),
+    ("gunicorn_config.py", r"graceful_timeout = (\d+)"),
+    (CONTAINER, r"proxy_read_timeout (\d+)s"),
+    (IN_FRONT, r"proxy_read_timeout (\d+)s"),
+    ("backend/apps/webapp/static/webapp/app.js", r"REQUEST_DEADLINE_MS = ([\d_]+)000;"),
+)
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The lines of the tables below a heading of docs/RUNTIME.md, without their heads."""
+    text = (ROOT / "docs/RUNTIME.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [cells for cells in lines if re.fullmatch(r"[\d.]+", cells[1])]
+
+
 def test_a_request_ends_from_the_inside_out() -> None:
-    statement = found(r"statement_timeout=(\d+)s", "backend/config/settings/base.py")
-    graceful = found(r"graceful_timeout = (\d+)", "gunicorn_config.py")
-    proxy = found(r"proxy_read_timeout (\d+)s", "deploy/nginx/nginx.conf")
-    assert statement < graceful < proxy < stop_grace("backend")
+    shown = [(cells[2].strip("`"), float(cells[1])) for cells in rows("Time-outs of a request")[:8]]
+    files = [path for path, _ in REQUEST]
+    times = [found(pattern, path) for path, pattern in REQUEST]
+    assert shown == [
+        *zip(files, times, strict=True),
+        ("compose.yml", float(stop_grace("backend"))),
+    ]
+    provider, statement, upload, graceful, container, in_front, page = times
+    assert max(provider, statement, upload) < graceful < container < min(in_front, page)
+    assert container < stop_grace("backend")
     assert graceful < stop_grace("frontend")
+
+
+def test_nginx_of_the_host_waits_no_shorter_than_the_containers() -> None:
+    shown = rows("Time-outs of a request")[8:]
+    assert len(shown) == 7
+    for name, *seconds in shown:
+        (directive,) = re.findall(r"`(\w+)`", name)
+        pattern = rf"{directive} (\d+)s"
+        assert [float(text) for text in seconds] == [
+            found(pattern, f) for f in (CONTAINER, IN_FRONT)
+        ]
+        assert float(seconds[0]) <= float(seconds[1])
+    uploads = max(
+        int(size)
+        for size in re.findall(
+            r"client_max_body_size (\d+)k", (ROOT / "deploy/nginx/backend.conf").read_text()
+        )
+    )
+    assert uploads <= found(r"client_max_body_size (\d+)m", IN_FRONT) * 1024
 
 
 def test_connections_fit_even_while_a_deploy_doubles_them() -> None:

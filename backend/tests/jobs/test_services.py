@@ -246,6 +246,29 @@ def test_operators_see_and_retry_dead_letters(capsys: pytest.CaptureFixture[str]
     assert "errands.Errand: 1 pending" in capsys.readouterr().out
 
 
+def test_machines_see_what_waits_longest_and_what_failed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def watched() -> tuple[list[int], list[str]]:
+        call_command("jobs", "watch")
+        lines = capsys.readouterr().out.splitlines()
+        waits = [int(line.split()[1]) for line in lines if line.endswith(" errands.Errand")]
+        return waits, lines[-1:]
+
+    fail_job(job=claimed(), code="refused", error="no")
+    submit_job(job=Errand(), after=timedelta(hours=1))
+    running = claimed()
+    assert watched() == ([0], ["failed 1 all"])
+    due, late = submit_job(job=Errand()), submit_job(job=Errand())
+    Errand.objects.filter(pk=due.pk).update(run_after=Now() - timedelta(seconds=100))
+    Errand.objects.filter(pk=late.pk).update(run_after=Now() - timedelta(seconds=200))
+    assert watched()[0] == [pytest.approx(200, abs=30)]
+    Errand.objects.filter(pk=running.pk).update(
+        run_after=Now() - timedelta(seconds=900), lease_until=Now() - timedelta(seconds=400)
+    )
+    assert watched()[0] == [pytest.approx(400, abs=30)], "since its lease ended"
+
+
 @pytest.mark.parametrize(
     ("current", "own", "claims"),
     [(None, "b", True), ("b", "b", True), ("a", "b", False), ("a", "dev", True)],

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Count, Min
+from django.db.models import Count, DurationField, ExpressionWrapper, Min
 from django.db.models.functions import Greatest, Now
 
 from apps.jobs.models import Job, job_models
@@ -51,9 +51,10 @@ class Command(BaseCommand):
         failed = 0
         for model in job_models():
             due = model._default_manager.filter(CLAIMABLE)
-            oldest = due.aggregate(since=Min(Greatest("run_after", "lease_until")), now=Now())
-            waited = oldest["now"] - oldest["since"] if oldest["since"] else timedelta()
-            self.stdout.write(f"waiting {waited.total_seconds():.0f} {model._meta.label}")
+            longest = Now() - Min(Greatest("run_after", "lease_until"))
+            waited = due.aggregate(longest=ExpressionWrapper(longest, DurationField()))["longest"]
+            seconds = (waited or timedelta()).total_seconds()
+            self.stdout.write(f"waiting {seconds:.0f} {model._meta.label}")
             failed += model._default_manager.filter(
                 status=Job.Status.FAILED, handled_at=None
             ).count()

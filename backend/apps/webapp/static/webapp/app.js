@@ -3,7 +3,7 @@
 
 const { texts } = await import(document.body.dataset.texts);
 
-const REQUEST_DEADLINE_MS = 30_000;
+const REQUEST_DEADLINE_MS = 40_000;
 const PATIENCE_MS = 180_000;
 const MACRONUTRIENTS = ["protein_g", "fat_g", "carbohydrate_g"];
 
