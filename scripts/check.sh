@@ -13,6 +13,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib/environment.sh"
 
 readonly gates=(
   format lint types imports migrations migration-rules settings environment compose lock compile shell
+  workflows secrets
 )
 readonly SKIPPED=75
 failed=()
@@ -67,6 +68,24 @@ gate_compile() {  # into a directory of its own: what is there may be stale, or 
 gate_shell() {
   cd ..
   git ls-files -co --exclude-standard -- '*.sh' .ci/run | xargs shellcheck -x
+}
+
+check_schema() { check-jsonschema --builtin-schema "vendor.$1" "${@:2}"; }
+
+gate_workflows() {  # by the schemas that come with check-jsonschema, and by what zizmor knows of attacks
+  cd ..
+  check_schema github-workflows .github/workflows/*.yml &&
+    check_schema dependabot .github/dependabot.yml &&
+    check_schema github-issue-forms .github/ISSUE_TEMPLATE/{bug,need}.yml &&
+    check_schema github-issue-config .github/ISSUE_TEMPLATE/config.yml &&
+    zizmor --offline --quiet --persona pedantic .
+}
+
+gate_secrets() {
+  local files
+  cd ..
+  mapfile -d '' files < <(git ls-files -co --exclude-standard -z)
+  find_secrets --git-history none "${files[@]}"
 }
 
 pass() {  # GATE
