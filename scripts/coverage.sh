@@ -28,7 +28,7 @@ print(tools.get("coverage", {}).get("report", {}).get("fail_under", 0))
 }
 
 main() {
-  local since='' now then
+  local since='' now former
   case ${1:-} in
     -h | --help) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     --since)
@@ -40,9 +40,9 @@ main() {
   make_environment
   cd "$root"
   if [[ -n $since ]]; then
-    now=$(floor_at '') then=$(floor_at "$since")
-    if "$python" -c 'import sys; now, then = map(float, sys.argv[1:]); sys.exit(0 if now < then else 1)' "$now" "$then"; then
-      say "coverage.sh: the floor is $now, and was $then at $since: it only rises"
+    now=$(floor_at '') former=$(floor_at "$since")
+    if "$python" -c 'import sys; now, former = map(float, sys.argv[1:]); sys.exit(0 if now < former else 1)' "$now" "$former"; then
+      say "coverage.sh: the floor is $now, and was $former at $since: it only rises"
       exit 3
     fi
   fi

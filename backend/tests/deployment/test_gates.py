@@ -21,6 +21,9 @@ class Migration(migrations.Migration):
     operations = [migrations.AddIndex("report", models.Index(fields=["name"], name="report_name"))]
 """
 
+# One run of the gates for all of these.
+pytestmark = pytest.mark.xdist_group("gates")
+
 # In two parts, or the gate would find it here.
 BOT_TOKEN = ":".join(["7301482915", "AAHqZ3xR8vK1mT5bW9cY2dL6fN4gP7hJ0sE"])
 
