@@ -15,6 +15,7 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.billing import tasks
 from apps.billing.models import Notification, Payment, Refund, Subscription
+from apps.billing.renewals import first_due
 from apps.billing.subscriptions import turn_subscriptions
 from apps.billing.yookassa import YooKassa
 from apps.jobs.models import Job
@@ -176,6 +177,17 @@ class Shop:
 
 def subscription_of(user: User) -> Subscription:
     return Subscription.objects.get(customer__user=user)
+
+
+def renewals() -> list[Payment]:
+    return list(Payment.objects.filter(kind="renewal").order_by("asked_at"))
+
+
+def approach(shop: Shop, user: User) -> None:
+    """To a moment before the first attempt."""
+    shop.pass_time(first_due(subscription_of(user)) - shop.now - timedelta(minutes=1))
+    shop.work()
+    assert not renewals()
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.billing.models import PlanVersion
+from apps.billing.models import Payment, PlanVersion
 from apps.billing.plans import ensure_catalogue
 from apps.billing.queries import allowance_of, export_billing
+from apps.billing.refunds import request_refund
 from tests.billing.shop import ADDRESS, Shop, subscription_of
-from tests.http import problem
+from tests.http import client_of, problem
 
 
 def test_everybody_sees_what_there_is(shop: Shop) -> None:
@@ -79,6 +80,25 @@ def test_receipts_are_sent_where_they_are_configured(shop: Shop, user: User, set
         assert (item["vat_code"], item["amount"]["value"]) == (4, "299.00")
         assert item["description"] == "Подписка EatFit24 на месяц"
     assert len(shop.books()["payments"]) == 2
+    paid = Payment.objects.first()
+    assert paid is not None
+    request_refund(payment_id=paid.pk, amount=Decimal("99.50"), why="asked", by="anna")
+    shop.live(timedelta(minutes=5))
+    ((refund,),) = [one["refunds"] for one in shop.books()["payments"] if one["refunds"]]
+    assert refund["receipt"]["customer"] == {"email": "anna@example.com"}
+    assert [item["amount"]["value"] for item in refund["receipt"]["items"]] == ["99.50"]
+
+
+def test_the_rouble_of_a_card_has_its_receipts(shop: Shop, user: User, settings: Any) -> None:
+    settings.RECEIPT_VAT_CODE = 1
+    contact = {"contact": "+7 900 123-45-67"}
+    asked = client_of(user).post(f"{ADDRESS}/method", contact, "application/json").json()
+    shop.pay(asked["id"])
+    shop.live(timedelta(minutes=5))
+    (booked,) = shop.books()["payments"]
+    for receipt in (booked["receipt"], booked["refunds"][0]["receipt"]):
+        assert receipt["customer"] == {"phone": "79001234567"}
+        assert [item["amount"]["value"] for item in receipt["items"]] == ["1.00"]
 
 
 def test_what_is_known_of_a_person_is_told(shop: Shop, user: User) -> None:

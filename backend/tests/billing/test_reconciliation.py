@@ -17,7 +17,9 @@ from apps.billing.queries import allowance_of
 from apps.billing.reconciliation import reconcile
 from apps.billing.settling import give_up_payment
 from apps.billing.subscriptions import erase_billing
-from apps.jobs.models import Job
+from apps.jobs import periods
+from apps.jobs.models import Job, Period
+from apps.jobs.worker import run_job
 from apps.messaging.models import Message
 from tests.billing.shop import Shop, subscription_of
 
@@ -315,3 +317,29 @@ def test_the_weeks_digest_is_told_once(shop: Shop, user: User, settings: Any) ->
     send_digest()
     digests = Message.objects.filter(chat_id=77, text__contains="Paid: 299.00 ₽ in 1 payments")
     assert digests.count() == 1
+
+
+def test_the_digest_goes_out_once_a_week_whoever_was_down(
+    shop: Shop, user: User, settings: Any
+) -> None:
+    """BEGINNING is a Tuesday. Beat is down until Thursday of the week after."""
+    settings.ADMIN_CHAT_IDS = [77]
+    shop.buy(user)
+    digests = Message.objects.filter(chat_id=77, text__startswith="Billing, 09.03.2026 to 15.03")
+    shop.pass_time(timedelta(days=9))
+    for _ in range(3):  # beats, and minutes
+        periods.tick(shop.now)
+    week = Period.objects.get(name="billing.digest")
+    assert digests.count() == 0
+    # One worker dies after the digest is written, another is told twice.
+    send_digest()
+    for _ in range(2):
+        run_job(Period, str(week.pk), periods.run_period)
+    week.refresh_from_db()
+    assert (week.status, digests.count()) == (Job.Status.DONE, 1)
+    assert "Paid: 299.00 ₽ in 1 payments" in digests.get().text
+    shop.pass_time(timedelta(days=3))
+    assert periods.tick(shop.now) == len(periods._routines) - 1, "the nightly ones alone"
+    shop.pass_time(timedelta(days=1))
+    periods.tick(shop.now)
+    assert Period.objects.filter(name="billing.digest").count() == 2

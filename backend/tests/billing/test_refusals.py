@@ -1,6 +1,7 @@
 """What is not done, why not, and that it left nothing behind."""
 
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -94,7 +95,11 @@ def test_payments_are_their_payers_alone(shop: Shop, user: User) -> None:
 
 @pytest.mark.parametrize(
     "sender",
-    ["203.0.113.7", "10.0.0.1", "127.0.0.1", "77.75.156.12", "185.71.77.32", "::1", "2a02:5181::1"],
+    [
+        *("203.0.113.7", "77.75.156.12", "185.71.77.32", "2a02:5181::1", "::ffff:203.0.113.7"),
+        *("10.0.0.1", "172.16.0.1", "192.168.0.1", "127.0.0.1", "::1", "fd00::1", "fe80::1"),
+        *("::ffff:10.0.0.1", "::ffff:127.0.0.1"),
+    ],
 )
 def test_a_stranger_notifies_us_of_nothing(shop: Shop, sender: str) -> None:
     problem(shop.notify("payment.succeeded", "x", sender=sender), 403, "not_the_provider")
@@ -117,6 +122,12 @@ def test_the_provider_is_known_by_its_addresses(shop: Shop, sender: str) -> None
         ("::ffff:185.71.76.1", 200),
         ("2a02:5180::5", 200),
         ("185.71.76.1, 203.0.113.7", 403),
+        ("::ffff:203.0.113.7", 403),
+        ("10.0.0.1", 403),
+        ("192.168.0.1", 403),
+        ("::ffff:10.0.0.1", 403),
+        ("fd00::1", 403),
+        ("", 403),
         ("nonsense", 403),
     ],
 )
@@ -127,6 +138,12 @@ def test_behind_our_proxy_its_word_counts(shop: Shop, forwarded: str, status: in
     )
     assert answer.status_code == status
     assert Notification.objects.count() == (status == 200)
+
+
+def test_no_private_network_is_the_providers(settings: Any) -> None:
+    networks = [ip_network(network) for network in settings.YOOKASSA_NOTIFICATION_NETWORKS]
+    assert len(networks) == 7
+    assert not any(network.is_private for network in networks)
 
 
 @pytest.mark.parametrize(

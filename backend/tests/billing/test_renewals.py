@@ -14,21 +14,10 @@ from apps.billing.queries import allowance_of
 from apps.billing.renewals import first_due
 from apps.jobs.models import Job
 from apps.messaging.models import Message
-from tests.billing.shop import ADDRESS, Shop, subscription_of
+from tests.billing.shop import ADDRESS, Shop, approach, renewals, subscription_of
 from tests.http import client_of
 
 DAY = timedelta(days=1)
-
-
-def renewals() -> list[Payment]:
-    return list(Payment.objects.filter(kind="renewal").order_by("asked_at"))
-
-
-def approach(shop: Shop, user: User) -> None:
-    """To a moment before the first attempt."""
-    shop.pass_time(first_due(subscription_of(user)) - shop.now - timedelta(minutes=1))
-    shop.work()
-    assert not renewals()
 
 
 def test_a_period_is_charged_once_and_follows_the_last(shop: Shop, user: User) -> None:

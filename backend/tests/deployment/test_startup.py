@@ -188,6 +188,24 @@ def test_the_application_cannot_change_the_schema(migrated_database: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("table", "rights"),
+    [
+        ("billing_entry", ["SELECT", "INSERT"]),
+        ("billing_planversion", ["SELECT", "INSERT"]),
+        ("billing_payment", ["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ],
+)
+@pytest.mark.parametrize("role", ["eatfit24_a", "eatfit24_b"])
+def test_the_application_may_only_add_to_the_ledger(
+    migrated_database: str, table: str, rights: list[str], role: str
+) -> None:
+    every = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
+    asked = ", ".join(f"has_table_privilege('{role}', '{table}', '{right}')" for right in every)
+    (may,) = query(migrated_database, f"SELECT {asked}")
+    assert [right for right, has in zip(every, may, strict=True) if has] == rights
+
+
+@pytest.mark.parametrize(
     ("command", "whose"),
     [
         (("gunicorn",), "DATABASE {}"),
