@@ -38,8 +38,12 @@ def gateway(sandbox: str, settings: Any) -> Iterator[Gateway]:
     configured.cache_clear()
 
 
+# One for all: to make a client takes longer than to ask.
+http = httpx.Client(timeout=3600, trust_env=False)
+
+
 def direct(sandbox: str, path: str, **body: Any) -> Any:
-    answer = httpx.post(f"{sandbox}/yookassa/{path}", json=body, timeout=3600)
+    answer = http.post(f"{sandbox}/yookassa/{path}", json=body)
     answer.raise_for_status()
     return answer.json() if answer.content else None
 
@@ -88,9 +92,9 @@ def test_a_flood_is_applied_once_though_half_the_workers_die(
 ) -> None:
     ensure_catalogue()
     number = 10_000 if long else 150
-    _, http = start_server(workers=2)
+    _, backend = start_server(workers=2)
     where = {
-        "url": f"{http.base_url}{ADDRESS}/yookassa/notifications",
+        "url": f"{backend.base_url}{ADDRESS}/yookassa/notifications",
         "headers": {"X-Forwarded-For": PROVIDER},
     }
     direct(sandbox, "_notifications", mode="hold", **where)
@@ -117,7 +121,7 @@ def test_a_flood_is_applied_once_though_half_the_workers_die(
     assert Payment.objects.filter(state="succeeded").count() == number
     assert Entry.objects.count() == Subscription.objects.count() == number
     assert list(audit()) == []
-    books = httpx.get(f"{sandbox}/yookassa/_books", timeout=60).json()
+    books = http.get(f"{sandbox}/yookassa/_books").json()
     assert Decimal(books["captured"]) == number * Decimal("299.00")
 
 
@@ -127,7 +131,7 @@ def test_a_provider_that_hangs_holds_no_request_and_is_paid_through_once(
     ensure_catalogue()
     client = client_of(make_user())
     order = {"service": "yookassa", "kind": "latency", "seconds": 60}
-    assert httpx.post(f"{sandbox}/_faults", json=order).status_code == 201
+    assert http.post(f"{sandbox}/_faults", json=order).status_code == 201
     started = time.monotonic()
     answer = client.post(f"{ADDRESS}/checkout", {"plan": "month"}, "application/json")
     assert answer.status_code == 202
@@ -141,5 +145,5 @@ def test_a_provider_that_hangs_holds_no_request_and_is_paid_through_once(
     client.post(f"{look}/check")
     wait_for(lambda: client.get(look).json()["state"] == "succeeded", "paid", 60)
     assert client.get(f"{ADDRESS}/subscription").json()["state"] == "active"
-    books = httpx.get(f"{sandbox}/yookassa/_books", timeout=10).json()
+    books = http.get(f"{sandbox}/yookassa/_books").json()
     assert len(books["payments"]) == 1, "the same key"
