@@ -9,6 +9,7 @@ from apps.billing.findings import report_finding
 from apps.billing.gateway import (
     CALL_DEADLINE,
     FINAL,
+    LISTING_DEADLINE,
     Gateway,
     NewPayment,
     NotThere,
@@ -39,10 +40,11 @@ SURELY_LISTED = timedelta(hours=1)
 CLOCK_SKEW = timedelta(minutes=5)
 
 
-def settle_payment(payment: Payment, *, deadline: timedelta = CALL_DEADLINE) -> Write | None:
+def settle_payment(payment: Payment, *, deadline: timedelta = LISTING_DEADLINE) -> Write | None:
     """Send the payment, or learn how far it is; returns what writes down its end.
 
-    Raises NotYet while there is none, at no cost of an attempt.
+    `deadline` is for whatever is asked, a listing included. Raises NotYet while there is no end,
+    at no cost of an attempt.
     """
     if payment.state != State.PENDING:
         return None
@@ -66,17 +68,18 @@ def settle_payment(payment: Payment, *, deadline: timedelta = CALL_DEADLINE) -> 
 def _learn(payment: Payment, deadline: timedelta) -> ProviderPayment | str:
     """The provider's payment; or the reason for giving up one that is surely not there."""
     gateway = open_gateway()
+    of_a_call = min(deadline, CALL_DEADLINE)
     if payment.provider_id:
-        return _get(gateway, payment, payment.provider_id, deadline)
+        return _get(gateway, payment, payment.provider_id, of_a_call)
     sent_at, first = _begin_sending(payment)
     if sent_at is None:
         return "not_wanted"
     if first:
-        return _send_first(gateway, payment, deadline)
+        return _send_first(gateway, payment, of_a_call)
     too_old = timezone.now() - sent_at >= KEY_LIVES
     charges = payment.kind == Payment.Kind.RENEWAL
     if charges or too_old:
-        found = look_up(gateway, payment, sent_at)
+        found = look_up(gateway, payment, sent_at, deadline)
         if found is not None:
             return found
         absent_for = timezone.now() - sent_at
@@ -90,7 +93,7 @@ def _learn(payment: Payment, deadline: timedelta) -> ProviderPayment | str:
             )
         if too_old:
             return "never_made"
-    return _send(gateway, payment, deadline)
+    return _send(gateway, payment, of_a_call)
 
 
 def _get(
@@ -169,13 +172,16 @@ def _send(gateway: Gateway, payment: Payment, deadline: timedelta) -> ProviderPa
     return gateway.create_payment(new, key=payment.idempotence_key, deadline=deadline)
 
 
-def look_up(gateway: Gateway, payment: Payment, sent_at: datetime) -> ProviderPayment | None:
+def look_up(
+    gateway: Gateway, payment: Payment, sent_at: datetime, deadline: timedelta
+) -> ProviderPayment | None:
     """Our payment in the provider's list of the time in question; one that was paid, if several."""
     found = [
         listed
         for listed in gateway.list_payments(
             created_gte=sent_at - CLOCK_SKEW,
             created_lt=min(timezone.now(), sent_at + timedelta(hours=25)) + CLOCK_SKEW,
+            deadline=deadline,
         )
         if listed.metadata.get("payment") == str(payment.pk)
     ]

@@ -14,7 +14,15 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.billing import messages
 from apps.billing.ledger import LockedCustomer, lock_customer
-from apps.billing.models import Customer, Payment, PaymentMethod, PlanVersion, Subscription
+from apps.billing.models import (
+    Customer,
+    Notification,
+    Payment,
+    PaymentMethod,
+    PlanVersion,
+    Refund,
+    Subscription,
+)
 from apps.billing.renewals import next_attempt, submit_renewal
 from apps.billing.terms import expire_terms
 
@@ -272,7 +280,12 @@ def erase_billing(user: User) -> None:
     """Before the person's account goes: nothing is charged any more, no card or address is kept."""
     with transaction.atomic():
         # Payments before their customer, as everywhere: see docs/BILLING.md.
-        Payment.objects.filter(customer__user=user).exclude(contact="").update(contact="")
+        own = Payment.objects.filter(customer__user=user)
+        own.exclude(contact="").update(contact="")
+        # What the provider told of them names the card.
+        for told in (own, Refund.objects.filter(payment__in=own)):
+            ids = told.exclude(provider_id=None).values("provider_id")
+            Notification.objects.filter(object_id__in=ids).update(body="")
         customer = _customer_of(user)
         if customer is None:
             return

@@ -291,6 +291,28 @@ def test_a_refund_nobody_knows_of_after_a_day_waits_for_a_person(
     assert list(audit()) == []
 
 
+def test_a_refund_that_the_provider_forgot_for_a_while_is_learnt_anew(
+    shop: Shop, user: User
+) -> None:
+    payment = shop.buy(user)
+    shop.refunds(pending=True)
+    request_refund(payment_id=payment.pk, amount=MONTH, why="asked", by="anna")
+    shop.live(timedelta(minutes=5))
+    there = str(Refund.objects.get().provider_id)
+    shop.fault("status", status=404)
+    shop.live(timedelta(minutes=10))
+    refund = Refund.objects.get()
+    assert (refund.status, refund.error_code) == (Job.Status.FAILED, "absent_there")
+    call_command("billing", "give-up", str(refund.pk), "--by", "anna")
+    shop.direct.post(f"/_settle/{there}", json={})
+    shop.notify("refund.succeeded", there)
+    shop.live(timedelta(hours=1))
+    states = Refund.objects.order_by("asked_at").values_list("state", "asked_by")
+    assert list(states) == [("canceled", "anna"), ("succeeded", "provider")]
+    assert shop.earned() == held() == 0
+    assert list(audit()) == []
+
+
 def test_what_a_job_is_at_is_not_given_up(shop: Shop, user: User) -> None:
     pk = shop.check_out(user).json()["id"]
     with pytest.raises(CommandError):

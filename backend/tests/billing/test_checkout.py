@@ -1,8 +1,10 @@
 """Buying: from the checkout to what one may have."""
 
+import time
 from datetime import timedelta
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from apps.accounts.models import User
@@ -94,6 +96,42 @@ def test_a_slow_provider_is_not_waited_for(shop: Shop, user: User) -> None:
     shown = client_of(user).get(answer.headers["Location"]).json()
     assert shown["confirmation_url"]
     assert len(shop.books()["payments"]) == 1, "the same key"
+
+
+class Slow(httpx.BaseTransport):
+    """A provider that takes so many seconds for everything."""
+
+    def __init__(self, shop: Shop, seconds: float) -> None:
+        self._shop, self._seconds = shop, seconds
+        self.patience: list[float] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.patience.append(request.extensions["timeout"]["read"])
+        if self.patience[-1] < self._seconds:
+            raise httpx.ReadTimeout("silence", request=request)
+        time.sleep(self._seconds)
+        return self._shop.wire.handle_request(request)
+
+
+@pytest.mark.parametrize("age", [timedelta(hours=2), timedelta(hours=30)])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("seconds", [0.1, 60])
+def test_five_seconds_are_for_all_that_is_asked(
+    shop: Shop, user: User, age: timedelta, known: bool, seconds: float
+) -> None:
+    """An earlier checkout is looked at first: by its id, with its key, or in the list."""
+    first = shop.check_out(user).json()["id"]
+    if not known:
+        Payment.objects.update(provider_id=None, confirmation_url="")
+    shop.pass_time(age)
+    shop.gateway._http._transport = slow = Slow(shop, seconds)
+    answer = shop.check_out(user)
+    assert slow.patience[0] <= 4.5
+    if seconds == 60:
+        assert (answer.json()["id"], len(slow.patience)) == (first, 1)
+    else:
+        assert answer.json()["id"] != first
+        assert slow.patience[-1] <= 4.5 - seconds * (len(slow.patience) - 1)
 
 
 @pytest.mark.parametrize("heard", [True, False])

@@ -12,7 +12,7 @@ from apps.accounts.models import User
 from apps.billing.audit import audit
 from apps.billing.digest import send_digest, week_before
 from apps.billing.gateway import NewPayment
-from apps.billing.models import Entry, Finding, Notification, Payment, Subscription
+from apps.billing.models import Entry, Finding, Notification, Payment, Refund, Subscription
 from apps.billing.queries import allowance_of
 from apps.billing.reconciliation import reconcile
 from apps.billing.settling import give_up_payment
@@ -21,7 +21,8 @@ from apps.jobs import periods
 from apps.jobs.models import Job, Period
 from apps.jobs.worker import run_job
 from apps.messaging.models import Message
-from tests.billing.shop import Shop, subscription_of
+from tests.billing.shop import ADDRESS, Shop, subscription_of
+from tests.http import client_of, make_user
 
 ALL = Decimal("299.00")
 
@@ -230,9 +231,6 @@ def test_more_refunded_there_than_here(shop: Shop, user: User) -> None:
 
 
 def test_a_saved_card_costs_nothing_and_is_kept_once(shop: Shop, user: User) -> None:
-    from tests.billing.shop import ADDRESS
-    from tests.http import client_of
-
     client = client_of(user)
     for _ in range(2):
         asked = client.post(f"{ADDRESS}/method", {}, "application/json")
@@ -262,6 +260,22 @@ def test_who_leaves_is_not_charged_and_leaves_the_ledger_as_it_is(shop: Shop, us
     assert shop.earned() == ALL
     assert Payment.objects.get(pk=open_one).state == "canceled"
     assert list(audit()) == []
+
+
+def test_what_the_provider_told_of_somebody_goes_with_them(shop: Shop, user: User) -> None:
+    other = make_user()
+    card = {"payment_method": {"card": {"first6": "555555", "last4": "4477"}}}
+    for payment in (shop.buy(user), shop.buy(other)):
+        shop.notify("payment.succeeded", str(payment.provider_id), **card)
+        shop.notify("refund.succeeded", f"of-{payment.pk}", payment_id=payment.provider_id, **card)
+        Refund.objects.create(
+            payment=payment, amount=1, state="canceled", status="done",
+            asked_at=shop.now, provider_id=f"of-{payment.pk}",
+        )  # fmt: skip
+    erase_billing(user)
+    bodies = Notification.objects.order_by("pk").values_list("body", flat=True)
+    assert ["4477" in body for body in bodies] == [False, False, True, True]
+    assert list(bodies[:2]) == ["", ""]
 
 
 def test_paid_by_somebody_who_has_left(shop: Shop, user: User) -> None:
