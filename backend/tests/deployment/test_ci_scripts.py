@@ -124,8 +124,8 @@ def test_rehearsals_and_ages_are_asked_for(server: dict[str, str]) -> None:
 def test_what_the_server_reports_of_secrets_becomes_a_table(tmp_path: Path) -> None:
     reported = tmp_path / "secrets.json"
     secrets = [
-        {"name": "SECRET_KEY", "age_days": 0, "overlap_open": True},
-        {"name": "POSTGRES_PASSWORD", "age_days": 91, "overlap_open": False},
+        {"name": "SECRET_KEY", "rotated_at": "2026-11-20T03:00:00Z", "age_days": 0},
+        {"name": "AI_PROXY_SECRET", "rotated_at": None, "age_days": None},
     ]
 
     def table(text: str) -> tuple[int, str]:
@@ -140,9 +140,9 @@ def test_what_the_server_reports_of_secrets_becomes_a_table(tmp_path: Path) -> N
 
     code, text = table(json.dumps(secrets))
     assert code == 0
-    assert "| name | age days | overlap open |" in text
-    assert "| SECRET_KEY | 0 | yes |" in text
-    assert "| POSTGRES_PASSWORD | 91 |  |" in text
+    assert "| name | rotated at | age days |" in text
+    assert "| SECRET_KEY | 2026-11-20T03:00:00Z | 0 |" in text
+    assert "| AI_PROXY_SECRET |  |  |" in text
     for wrong in ("", "[]", "{}", "a fault"):
         code, text = table(wrong)
         assert code == 1
