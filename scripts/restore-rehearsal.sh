@@ -37,7 +37,7 @@ record() {
 }
 
 broken() {
-  detail="${backup##*/}: $*"
+  detail="${backup:+${backup##*/}: }$*"
   fail "$detail"
 }
 
@@ -67,6 +67,8 @@ main() {
     fetched=$(mktemp -d "$backups/.offsite.XXXXXX")
     offsite copy "offsite:$backup" "$fetched/$backup"
     backup=$fetched/${backup%/}
+    # The WAL that is there, not what is here.
+    offsite copy "offsite:wal/$(about "$backup" cluster)" "$(wal_of "$backup")"
   else
     backup=$(newest_backup)
   fi

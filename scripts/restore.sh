@@ -93,7 +93,7 @@ load_moment() { # the cluster of that moment, in a container of its own, gives t
 }
 
 wal_reaches() { # TIME: was a segment fetched after it?
-  [[ -n $(find "$backups/wal/$(about "$backup" cluster)" -type f -newermt "$1" -print -quit) ]]
+  [[ -n $(find "$(wal_of "$backup")" -type f -newermt "$1" -print -quit) ]]
 }
 
 load_backup() {

@@ -158,6 +158,10 @@ offsite() { # RCLONE ARGUMENTS, with offsite: as the place; secrets go by the en
 
 postgres_image() { compose config --images db; }
 
+wal_of() { # BACKUP: where the WAL of its cluster lies, beside it
+  printf '%s/wal/%s' "$(dirname -- "$1")" "$(about "$1" cluster)"
+}
+
 start_recovery() { # CONTAINER BACKUP [TIME]: replays WAL onto the base, up to TIME or to its end
   local container=$1 backup=$2 until=${3:-} image wal segment staged
   local options=(-c archive_mode=off -c "listen_addresses=" -c hot_standby=off
@@ -165,7 +169,7 @@ start_recovery() { # CONTAINER BACKUP [TIME]: replays WAL onto the base, up to T
     -c recovery_target_action=promote)
   [[ -z $until ]] || options+=(-c "recovery_target_time=$until")
   image=$(postgres_image)
-  wal=$backups/wal/$(about "$backup" cluster)
+  wal=$(wal_of "$backup")
   docker volume create "$container" >/dev/null
   local run=(docker run --network none --user 999:999 --cap-drop ALL
     --security-opt no-new-privileges:true --volume "$container:/var/lib/postgresql")

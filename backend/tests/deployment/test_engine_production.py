@@ -10,7 +10,9 @@ from PIL import Image
 
 from sandbox.round_trip import eat
 from tests.ai.pictures import encode, plate
+from tests.compose import load_compose
 from tests.deployment.engine import Stack, login_data
+from tests.deployment.test_budgets import megabytes
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
@@ -106,6 +108,35 @@ def container(stack: Stack, service: str) -> str:
 
 def inspect(stack: Stack, service: str, template: str) -> str:
     return stack.run("docker", "inspect", "-f", template, container(stack, service)).strip()
+
+
+# What the kernel holds a container to: memory, processes, CPU time of a period; cgroup v2, or v1.
+KERNEL = """
+cd /sys/fs/cgroup
+cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes
+cat pids.max 2>/dev/null || cat pids/pids.max
+cat cpu.max 2>/dev/null || cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us
+"""
+
+
+def test_containers_are_held_to_the_limits_of_the_file(stack: Stack) -> None:
+    for name, service in load_compose(stack.tree / "compose.yml")["services"].items():
+        limits = service["deploy"]["resources"]["limits"]
+        memory = megabytes(limits["memory"]) * MEGABYTE
+        told = json.loads(inspect(stack, name, "{{json .HostConfig}}"))
+        assert told["Memory"] == memory, name
+        assert told["NanoCpus"] == float(limits["cpus"]) * 1e9, name
+        assert told["PidsLimit"] == limits["pids"], name
+        held = stack.compose("exec", "-T", name, "sh", "-c", KERNEL).split()
+        assert held[:2] == [str(memory), str(limits["pids"])], name
+        assert int(held[2]) / int(held[3]) == float(limits["cpus"]), name
+
+
+def test_what_takes_more_memory_than_its_container_may_is_killed(stack: Stack) -> None:
+    before = inspect(stack, "celery-beat", "{{.State.StartedAt}}")
+    greedy = "python -c 'b\"x\" * 2**31'; echo ended with $?"
+    assert "ended with 137" in stack.compose("exec", "-T", "celery-beat", "sh", "-c", greedy)
+    assert inspect(stack, "celery-beat", "{{.State.StartedAt}}") == before, "and nothing else"
 
 
 # Every process of the role, but neither init nor this shell.
