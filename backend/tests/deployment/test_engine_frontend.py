@@ -4,12 +4,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.compose import load_compose
 from tests.deployment.engine import Stack
-from tests.processes import wait_for
+from tests.processes import ROOT, wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
 
@@ -68,8 +70,7 @@ def test_a_trusted_proxy_is_believed(stack: Stack) -> None:
     assert "strict-transport-security" not in plain.headers
 
 
-def test_with_a_certificate_the_port_speaks_tls(stack: Stack) -> None:
-    directory = stack.tree / "certificates"
+def make_certificate(directory: Path) -> None:
     directory.mkdir()
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
@@ -77,6 +78,31 @@ def test_with_a_certificate_the_port_speaks_tls(stack: Stack) -> None:
          "-out", directory / "fullchain.pem"],
         check=True, capture_output=True,
     )  # fmt: skip
+
+
+def test_a_proxy_of_this_machine_comes_from_the_gateway(stack: Stack) -> None:
+    """As docs/RUN_PROD.md has it, and nginx takes the file that is there for it."""
+    network = f"{stack.values['COMPOSE_PROJECT_NAME']}_public"
+    template = "{{(index .IPAM.Config 0).Gateway}}"
+    gateway = stack.run("docker", "network", "inspect", "--format", template, network).strip()
+    assert seen_as(stack, urls(stack)[0]) == gateway
+
+    make_certificate(stack.tree / "live")
+    site = (ROOT / "deploy/host/nginx.conf").read_text()
+    site = site.replace(f"/etc/letsencrypt/live/{HOST}", "/live")
+    (stack.tree / "live/nginx.conf").write_text(f"events {{}} http {{ {site} }}")
+    said = stack.run(
+        "docker", "run", "--rm", "--user", "0", "--network", "none", "--entrypoint", "nginx",
+        "--volume", f"{stack.tree / 'live'}:/live:ro",
+        load_compose(ROOT / "compose.yml")["services"]["frontend"]["image"],
+        "-t", "-c", "/live/nginx.conf",
+    )  # fmt: skip
+    assert "test is successful" in said
+
+
+def test_with_a_certificate_the_port_speaks_tls(stack: Stack) -> None:
+    directory = stack.tree / "certificates"
+    make_certificate(directory)
     for path in (directory, *directory.iterdir()):
         shutil.chown(path, 101)
     port = stack.values["PUBLIC_PORT"]
