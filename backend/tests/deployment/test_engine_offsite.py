@@ -108,7 +108,9 @@ def test_off_site_is_rehearsed(stack: Stack, bucket: Bucket) -> None:
 
 def test_a_server_that_is_gone_comes_back_from_off_site(stack: Stack, bucket: Bucket) -> None:
     """Photos, too; and what was written after the backup, from the WAL."""
-    put = "mkdir -p /srv/photos/aa && echo photo >/srv/photos/aa/bb"
+    # Of today: older ones that no row names are removed.
+    day = f"/srv/photos/{datetime.now(UTC):%Y-%m-%d}"
+    put = f"mkdir -p {day} && echo photo >{day}/one.jpg"
     stack.compose("exec", "-T", "backend", "sh", "-c", put)
     stack.run("scripts/backup.sh")
     remember(stack, "after-the-backup")
@@ -118,7 +120,7 @@ def test_a_server_that_is_gone_comes_back_from_off_site(stack: Stack, bucket: Bu
     stack.run("scripts/restore.sh", "--offsite", "--yes", "--at", "latest")
     assert "after-the-backup" in remembered(stack)
     assert works(stack)
-    show = ("exec", "-T", "backend", "cat", "/srv/photos/aa/bb")
+    show = ("exec", "-T", "backend", "cat", f"{day}/one.jpg")
     assert stack.compose(*show).strip() == "photo"
     for former in [name for name in databases(stack) if "_before_" in name]:
         sql(stack, f'DROP DATABASE "{former}"', "postgres")
