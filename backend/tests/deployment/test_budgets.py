@@ -76,7 +76,7 @@ def test_a_recognition_ends_before_its_worker_is_killed() -> None:
 CONTAINER, IN_FRONT = "deploy/nginx/nginx.conf", "deploy/host/nginx.conf"
 # In the order of docs/RUNTIME.md: what sets it, and how it stands there.
 REQUEST = (
-    ("backend/apps/billing/checkout.py", r"PATIENCE = timedelta\(seconds=([\d.]+)\)"),
+    ("backend/apps/billing/checkout.py", r"PATIENCE_SECONDS = ([\d.]+)"),
     ("backend/config/settings/base.py", r"statement_timeout=(\d+)s"),
     ("backend/apps/ai/uploads.py", r"PATIENCE_SECONDS = ([\d.]+)"),
     ("gunicorn_config.py", r"graceful_timeout = (\d+)"),
