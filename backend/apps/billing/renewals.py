@@ -23,7 +23,9 @@ class Attempt:
 
 
 def first_due(subscription: Subscription) -> datetime:
-    """Within the day before the paid time ends."""
+    """Within the day before the paid time ends; a trial is free to its end."""
+    if subscription.state == Subscription.State.TRIALING:
+        return subscription.paid_until
     return subscription.paid_until - DAY + spread_over_the_day(subscription.pk)
 
 

@@ -194,6 +194,28 @@ def test_a_trial_costs_a_rouble_that_comes_back_and_then_renews(shop: Shop, user
     assert list(audit()) == []
 
 
+def test_a_trial_is_free_to_its_end(shop: Shop, user: User) -> None:
+    shop.buy(user, trial=True)
+    ends = subscription_of(user).paid_until
+    shop.live(ends - shop.now - timedelta(minutes=1))
+    assert renewals() == []
+    assert client_of(user).post(f"{ADDRESS}/subscription/cancel").status_code == 200
+    shop.live(10 * DAY)
+    assert (shop.earned(), subscription_of(user).state) == (0, "expired")
+
+
+def test_a_trial_that_cannot_be_paid_for_has_its_calendar_too(shop: Shop, user: User) -> None:
+    shop.buy(user, trial=True)
+    ends = subscription_of(user).paid_until
+    shop.charges(reason="insufficient_funds")
+    shop.live(ends + 8 * DAY - shop.now)
+    made = [payment.asked_at - ends for payment in renewals()]
+    assert len(made) == 4
+    assert timedelta() <= made[0] < timedelta(minutes=1)
+    assert made[-1] < 7 * DAY, "while it is served"
+    assert subscription_of(user).state == "expired"
+
+
 def test_another_plan_from_the_next_period_on(shop: Shop, user: User) -> None:
     shop.buy(user)
     path = f"{ADDRESS}/subscription/next-plan"
