@@ -16,6 +16,8 @@ cd "$(dirname -- "${BASH_SOURCE[0]}")/.."
 source scripts/lib/operator.sh
 # shellcheck source=lib/releases.sh
 source scripts/lib/releases.sh
+# shellcheck source=lib/secrets.sh
+source scripts/lib/secrets.sh
 
 release='' former='' started='' workers_moved=0 settled=0
 
@@ -53,6 +55,8 @@ undo() { # whatever stage was reached: the former release serves again
 
 start_all() { # nothing serves yet, so there is nothing to move over from
   say "nothing runs yet: starting all of $release"
+  compose_as "$release" up --detach --wait db
+  let_env_in
   compose_as "$release" up --detach --no-build --wait ||
     fail "$release does not start: RELEASE=$release scripts/smoke-test.sh tells what is wrong"
   manage_as "$release" release "$release" >/dev/null

@@ -21,6 +21,8 @@ cd "$(dirname -- "${BASH_SOURCE[0]}")/.."
 source scripts/lib/operator.sh
 # shellcheck source=lib/backups.sh
 source scripts/lib/backups.sh
+# shellcheck source=lib/secrets.sh
+source scripts/lib/secrets.sh
 
 backup='' at='' fetch=0 scratch='' recovery='' staged='' stopped=0
 readonly processes=(backend celery-worker celery-worker-billing celery-beat)
@@ -156,6 +158,7 @@ main() {
   if ((dry_run)); then exit; fi
 
   compose up --detach --wait db redis
+  let_env_in
   scratch=${database}_restoring_$(date -u +%Y%m%d%H%M%S)
   create_scratch "$scratch"
   if [[ -n $at ]]; then load_moment; else load_backup; fi

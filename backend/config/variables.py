@@ -183,6 +183,14 @@ PROCESS_VARIABLES = (
         meaning="Password of the login role.",
     ),
     Variable(
+        name="POSTGRES_FIRST_PASSWORD",
+        parse=string(),
+        secret=True,
+        roles=COMPOSE,
+        meaning="What the database was made with, once POSTGRES_PASSWORD is another one; void. "
+        "It leaves the database's container as it is. Written by rotations.",
+    ),
+    Variable(
         name="POSTGRES_OWNER",
         parse=DATABASE_NAME,
         default="eatfit24_owner",
@@ -339,6 +347,13 @@ PROCESS_VARIABLES = (
         meaning="The bot's token; it proves who logs in, and sends messages.",
     ),
     Variable(
+        name="TELEGRAM_BOT_TOKEN_FALLBACKS",
+        parse=names,
+        secret=True,
+        roles=WEB,
+        meaning="Earlier tokens that still prove who logs in, separated by commas.",
+    ),
+    Variable(
         name="TELEGRAM_API_URL",
         parse=http_address,
         default="https://api.telegram.org",
@@ -351,6 +366,13 @@ PROCESS_VARIABLES = (
         secret=True,
         roles=WEB,
         meaning="What Telegram says at the bot's webhook; while unset, it lets nobody in.",
+    ),
+    Variable(
+        name="TELEGRAM_BOT_API_SECRET_FALLBACKS",
+        parse=names,
+        secret=True,
+        roles=WEB,
+        meaning="What Telegram said there before and is still let in with, separated by commas.",
     ),
     Variable(
         name="ADMIN_CHAT_IDS",

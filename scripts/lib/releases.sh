@@ -31,6 +31,15 @@ backend_of() { # RELEASE: the name of its backend, if one runs
   backends | awk -v release="$1" '$2 == release { print $1 }' | tail -n 1
 }
 
+running_as() { # RELEASE SERVICE: the container that is just as the Compose files and .env say now, if one runs
+  local hash
+  hash=$(compose_as "$1" config --hash "$2")
+  docker ps --filter "label=com.docker.compose.project=$project" \
+    --filter "label=com.docker.compose.service=$2" \
+    --filter label=com.docker.compose.oneoff=False \
+    --filter "label=com.docker.compose.config-hash=${hash##* }" --format '{{.Names}}' | tail -n 1
+}
+
 manage_as() { # RELEASE COMMAND…: manage.py of that release, in a container of its own
   compose_as "$1" run --rm --no-deps -T --env RUN_MIGRATIONS=0 backend python manage.py "${@:2}"
 }
@@ -41,7 +50,7 @@ last_words() { # CONTAINER
 
 start_backend() { # RELEASE: beside those that run; sets $started to its name once it is good
   local release=$1 count deadline health
-  started=$(backend_of "$release")
+  started=$(running_as "$release" backend)
   if [[ -z $started ]]; then
     docker ps --all --quiet --filter "label=com.docker.compose.project=$project" \
       --filter label=com.docker.compose.service=backend --filter status=exited --filter status=created |
@@ -49,7 +58,7 @@ start_backend() { # RELEASE: beside those that run; sets $started to its name on
     count=$(backends | wc -l)
     hold_frontend
     compose_as "$release" up --detach --no-recreate --no-build --scale backend=$((count + 1)) backend
-    started=$(backend_of "$release")
+    started=$(running_as "$release" backend)
     [[ -n $started ]] || { warn "the backend of $release did not start"; return 1; }
   fi
   deadline=$((SECONDS + HEALTHY_WITHIN))
@@ -123,15 +132,24 @@ remove_backends_but() { # BACKEND, which must be there
 move_workers_to() { # RELEASE: one after the other; each ends its jobs first
   local service
   manage_as "$1" release "$1" >/dev/null
-  for service in "${WORKERS[@]}"; do
-    # Not "up" over the old one: that would look at what it depends on, or (--no-deps) forget it.
-    compose rm --stop --force "$service"
-    compose_as "$1" up --detach --no-recreate --no-build --wait --wait-timeout "$HEALTHY_WITHIN" "$service" || {
-      warn "$service of $1 does not become healthy"
-      last_words "$(compose ps --all --quiet "$service")"
-      return 1
-    }
-  done
+  for service in "${WORKERS[@]}"; do replace_worker "$1" "$service" || return 1; done
+}
+
+replace_worker() { # RELEASE SERVICE
+  # Not "up" over the old one: that would look at what it depends on, or (--no-deps) forget it.
+  compose rm --stop --force "$2"
+  compose_as "$1" up --detach --no-recreate --no-build --wait --wait-timeout "$HEALTHY_WITHIN" "$2" || {
+    warn "$2 of $1 does not become healthy"
+    last_words "$(compose ps --all --quiet "$2")"
+    return 1
+  }
+}
+
+settle() { # BACKEND: it alone stays, and is called backend; all is as .env says
+  remove_backends_but "$1"
+  # shellcheck disable=SC2119
+  point_frontend_at
+  compose up --detach --no-build --wait
 }
 
 settle_on() { # RELEASE, BACKEND: from here on `docker compose up -d` means this release
@@ -139,10 +157,7 @@ settle_on() { # RELEASE, BACKEND: from here on `docker compose up -d` means this
     sed "s/^[[:space:]]*RELEASE=.*/RELEASE=$1/" .env
     grep -q '^[[:space:]]*RELEASE=' .env || echo "RELEASE=$1"
   } | replace_file .env
-  remove_backends_but "$2"
-  # shellcheck disable=SC2119
-  point_frontend_at
-  compose up --detach --no-build --wait
+  settle "$2"
   printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" >>"$state/releases"
   rm -f "$state/deploying"
 }

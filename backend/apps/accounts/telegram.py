@@ -28,21 +28,26 @@ class TelegramUser:
 def read_init_data(init_data: str) -> TelegramUser:
     """Check the signature and the age of initData and say who it names.
 
+    A page that was opened before the token was rotated holds data that the former one signed.
     Raises LoginRefused.
     """
     if not settings.TELEGRAM_BOT_TOKEN:
         raise LoginRefused("no bot token is configured")
     if len(init_data) > INIT_DATA_LENGTH:
         raise LoginRefused("too long")
-    try:
-        data = init_data_py.validate_by_hash(
-            init_data,
-            settings.TELEGRAM_BOT_TOKEN,
-            expires_in=settings.TELEGRAM_LOGIN_MAX_AGE,
-        )
-    # Before the hash is checked a forged date can overflow, and a forged user nest without end.
-    except (InitDataError, ValueError, OverflowError, RecursionError) as error:
-        raise LoginRefused(type(error).__name__) from None
+    refused = None
+    for token in (settings.TELEGRAM_BOT_TOKEN, *settings.TELEGRAM_BOT_TOKEN_FALLBACKS):
+        try:
+            data = init_data_py.validate_by_hash(
+                init_data, token, expires_in=settings.TELEGRAM_LOGIN_MAX_AGE
+            )
+            break
+        # Before the hash is checked a forged date can overflow, and a forged user nest without end.
+        except (InitDataError, ValueError, OverflowError, RecursionError) as error:
+            refused = refused or LoginRefused(type(error).__name__)
+    else:
+        assert refused
+        raise refused
     if data.issued_at > datetime.now(UTC) + CLOCK_SKEW:
         raise LoginRefused("issued in the future")
     user = data.user

@@ -40,12 +40,17 @@ class TooLarge(Exception):
 class _TokenTransport(httpx.HTTPTransport):
     """Puts the token into the address on the way out: /sendMessage is /bot…/sendMessage."""
 
+    def __init__(self, token: str) -> None:
+        super().__init__(limits=httpx.Limits(max_connections=64))
+        self._secret = f"bot{token}"
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         base = httpx.URL(settings.TELEGRAM_API_URL)
         root = base.raw_path.decode().rstrip("/")
         path = request.url.raw_path.decode().removeprefix(root)
-        secret = f"bot{settings.TELEGRAM_BOT_TOKEN}"
-        where = f"/file/{secret}{path[5:]}" if path.startswith("/file/") else f"/{secret}{path}"
+        where = f"/{self._secret}{path}"
+        if path.startswith("/file/"):
+            where = f"/file/{self._secret}{path[5:]}"
         url = request.url.copy_with(raw_path=f"{root}{where}".encode())
         return super().handle_request(
             httpx.Request(
@@ -59,10 +64,10 @@ class _TokenTransport(httpx.HTTPTransport):
 
 
 @cache
-def _client() -> httpx.Client:
+def _client(token: str) -> httpx.Client:
     return httpx.Client(
         timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-        transport=_TokenTransport(limits=httpx.Limits(max_connections=64)),
+        transport=_TokenTransport(token),
         trust_env=False,  # a proxy of the environment would go round the transport
     )
 
@@ -72,7 +77,22 @@ def call(method: str, **parameters: Any) -> Any:
 
     Raises TelegramError where Telegram refuses, and TelegramAway where nobody knows.
     """
-    answer, status = _fetch("POST", f"/{method}", LARGEST_ANSWER, parameters)
+    return _call(settings.TELEGRAM_BOT_TOKEN, method, parameters)
+
+
+def is_believed(token: str) -> bool:
+    """Whether Telegram knows a bot by this token. Raises as `call` does where it does not say."""
+    try:
+        _call(token, "getMe", {})
+    except TelegramError as error:
+        if error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND):
+            return False
+        raise
+    return True
+
+
+def _call(token: str, method: str, parameters: dict[str, Any]) -> Any:
+    answer, status = _fetch(token, "POST", f"/{method}", LARGEST_ANSWER, parameters)
     try:
         body = json.loads(answer)
         if body["ok"]:
@@ -93,7 +113,8 @@ def download_file(file_path: str, *, at_most: int) -> bytes:
 
     Raises TooLarge, TelegramAway, and TelegramError where it is not there (any more).
     """
-    content, status = _fetch("GET", f"/file/{file_path}", at_most)
+    token = settings.TELEGRAM_BOT_TOKEN
+    content, status = _fetch(token, "GET", f"/file/{file_path}", at_most)
     if status == httpx.codes.OK:
         return content
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
@@ -102,12 +123,12 @@ def download_file(file_path: str, *, at_most: int) -> bytes:
 
 
 def _fetch(
-    verb: str, path: str, at_most: int, parameters: dict[str, Any] | None = None
+    token: str, verb: str, path: str, at_most: int, parameters: dict[str, Any] | None = None
 ) -> tuple[bytes, int]:
     deadline = time.monotonic() + TOTAL_SECONDS
     try:
         url = f"{settings.TELEGRAM_API_URL}{path}"
-        with _client().stream(verb, url, json=parameters) as response:
+        with _client(token).stream(verb, url, json=parameters) as response:
             content = bytearray()
             for piece in response.iter_bytes():
                 content += piece

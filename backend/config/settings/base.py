@@ -186,6 +186,8 @@ TELEGRAM_API_URL = env.string("TELEGRAM_API_URL").rstrip("/")
 TELEGRAM_BOT_API_SECRET = (
     env.string("TELEGRAM_BOT_API_SECRET") if env.given("TELEGRAM_BOT_API_SECRET") else ""
 )
+TELEGRAM_BOT_TOKEN_FALLBACKS = env.strings("TELEGRAM_BOT_TOKEN_FALLBACKS")
+TELEGRAM_BOT_API_SECRET_FALLBACKS = env.strings("TELEGRAM_BOT_API_SECRET_FALLBACKS")
 ADMIN_CHAT_IDS = [int(chat_id) for chat_id in env.strings("ADMIN_CHAT_IDS")]
 TELEGRAM_LOGIN_MAX_AGE = 3600
 PROXY_NETWORKS = env.strings("PROXY_NETWORKS")
@@ -201,7 +203,8 @@ AI_MODEL = env.string("AI_MODEL")
 AI_FALLBACK_MODEL = env.string("AI_FALLBACK_MODEL") if env.given("AI_FALLBACK_MODEL") else ""
 AI_DAILY_LIMIT_USD = env.integer("AI_DAILY_LIMIT_USD")
 AI_TIMEOUT_SECONDS = env.integer("AI_TIMEOUT_SECONDS")
-AI_URL, AI_KEY = env.string("OPENROUTER_BASE_URL"), ""
+OPENROUTER_URL = env.string("OPENROUTER_BASE_URL").rstrip("/")
+AI_URL, AI_KEY = OPENROUTER_URL, ""
 if env.given("AI_PROXY_URL"):
     AI_URL, AI_KEY = env.string("AI_PROXY_URL"), env.string("AI_PROXY_SECRET")
 elif env.given("OPENROUTER_API_KEY"):

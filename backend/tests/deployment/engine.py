@@ -164,3 +164,68 @@ def login_data(telegram_id: int) -> str:
     """What Telegram would give a Mini App of this bot."""
     user = json.dumps({"id": telegram_id, "first_name": "Anna", "language_code": "en"})
     return init_data_py.sign({"user": user, "query_id": "1"}, BOT_TOKEN)
+
+
+class Site(Stack):
+    """A clone on a server: what is deployed is a commit."""
+
+    def commit(self, path: str, text: str) -> str:
+        """Add the text to a file and commit; returns the release."""
+        with (self.tree / path).open("a") as file:
+            file.write(text)
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "a release")
+        return self.run("git", "rev-parse", "--short=12", "HEAD").strip()
+
+    def named(self) -> str:
+        """The release that .env names."""
+        lines = (self.tree / ".env").read_text().splitlines()
+        (release,) = (
+            line.removeprefix("RELEASE=") for line in lines if line.startswith("RELEASE=")
+        )
+        return release
+
+    def running(self) -> dict[str, set[str]]:
+        """Services and the releases that they run."""
+        found: dict[str, set[str]] = {}
+        for line in self.compose("ps", "--format", "{{.Service}} {{.Image}}").splitlines():
+            service, _, image = line.partition(" ")
+            found.setdefault(service, set()).add(image.rpartition(":")[2])
+        return {name: found[name] for name in found if name not in ("db", "redis", "frontend")}
+
+    def serves(self, release: str) -> bool:
+        return self.named() == release and set.union(*self.running().values()) == {release}
+
+
+@contextmanager
+def running_site(tree: Path, **more: str) -> Iterator[Site]:
+    """A site that was deployed, and has a backup."""
+    copy_tree(tree)
+    values = {
+        **production_values(),
+        **more,
+        "RELEASE": "dev",
+        "COMPOSE_PROJECT_NAME": f"eatfit24-site-{free_port()}",
+        "PUBLIC_PORT": str(free_port()),
+        "CHECK_PORT": str(free_port()),
+    }
+    site = Site(tree, "compose.yml", values)
+    (tree / ".env").chmod(0o600)
+    site.environment |= {
+        f"GIT_{who}_{what}": "Deployer" if what == "NAME" else "deployer@eatfit24.example"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    site.run("git", "init", "--quiet")
+    first = site.commit("README.md", "\n")
+    try:
+        site.run("scripts/deploy.sh")
+        assert site.serves(first)
+        site.run("scripts/backup.sh")  # without one of today nothing more is deployed
+        yield site
+    finally:
+        site.compose("down", "--volumes", "--timeout", "20", check=False)
+        images = site.run(
+            "docker", "images", "--quiet", f"{values['COMPOSE_PROJECT_NAME']}-backend", check=False
+        )
+        site.run("docker", "rmi", "--force", *set(images.split()), check=False)

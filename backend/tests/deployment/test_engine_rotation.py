@@ -1,0 +1,209 @@
+"""Secrets rotated under load: not one failed request, and the former one is dead at the end."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from config.contract import parse_file
+from tests.deployment.engine import Site, login_data, running_site
+from tests.load import Load
+from tests.processes import wait_for
+
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("deploys")]
+
+SCRIPT = "scripts/rotate-secret.sh"
+WEBHOOK = "/bot/webhook"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def load(site: Site) -> Iterator[Load]:
+    with Load(f"{site.url}/app") as load:
+        wait_for(lambda: load.outcome.served > 10, "the load runs")
+        yield load
+
+
+def no_failures(load: Load) -> None:
+    load.stop()
+    assert not load.outcome.failures, load.outcome
+    assert load.outcome.served > 50
+
+
+def named(site: Site) -> dict[str, str]:
+    return parse_file(site.tree / ".env")
+
+
+def containers(site: Site) -> set[str]:
+    return set(site.compose("ps", "--quiet").split())
+
+
+def ask(site: Site, method: str, path: str, **how: Any) -> httpx.Response:
+    headers = {"Host": "eatfit24.example", "X-Forwarded-Proto": "https", **how.pop("headers", {})}
+    return httpx.request(method, f"{site.check_url}{path}", headers=headers, timeout=20, **how)
+
+
+def log_in(site: Site) -> str:
+    body = {"init_data": login_data(4711)}
+    answer = ask(site, "POST", "/api/v1/auth/telegram", json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["access_token"])
+
+
+def believed(site: Site, token: str) -> bool:
+    answer = ask(site, "GET", "/api/v1/profile", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code in (200, 401), answer.text
+    return answer.status_code == 200
+
+
+def logs_in(site: Site, role: str, password: str) -> bool:
+    """Over TCP, as the processes do."""
+    done = subprocess.run(
+        ["docker", "compose", "exec", "-T", "-e", "PGPASSWORD", "db"]
+        + [
+            "psql",
+            "-h",
+            "db",
+            "-U",
+            role,
+            "-d",
+            "eatfit24",
+            "-qtAc",
+            "SELECT count(*) FROM django_migrations",
+        ],
+        cwd=site.tree,
+        env={**site.environment, "PGPASSWORD": password},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 or "password authentication failed" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+def listed(site: Site, name: str) -> dict[str, Any]:
+    entries = json.loads(site.run(SCRIPT, "--list", "--json"))
+    (found,) = [entry for entry in entries if entry["name"] == name]
+    return dict(found)
+
+
+def changes_nothing(site: Site) -> None:
+    before = containers(site)
+    site.compose("up", "--detach", "--wait")
+    assert containers(site) == before
+    assert len(before) == 7
+    assert (site.tree / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def cut_short(site: Site, *arguments: str, after: str) -> None:
+    """Killed once it has said these words."""
+    with subprocess.Popen(
+        [SCRIPT, *arguments],
+        cwd=site.tree,
+        env=site.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as script:
+        assert script.stdout
+        for line in script.stdout:
+            if after in line:
+                break
+        script.send_signal(signal.SIGKILL)
+        script.communicate(timeout=300)
+
+
+def once_it_may(site: Site, *arguments: str) -> str:
+    """What it says when what the killed one had started has ended."""
+
+    def said() -> str | None:
+        told = site.run(SCRIPT, *arguments, check=False)
+        return None if "another deploy" in told else told
+
+    return str(wait_for(said, "what it had started has ended", seconds=300))
+
+
+def test_a_key_is_rotated_and_its_tokens_live_through_the_overlap(site: Site, load: Load) -> None:
+    old, token = named(site)["SECRET_KEY"], log_in(site)
+    assert "would:" in site.run(SCRIPT, "--dry-run", "SECRET_KEY")
+    assert named(site)["SECRET_KEY"] == old
+
+    said = site.run(SCRIPT, "SECRET_KEY")
+    new = named(site)["SECRET_KEY"]
+    assert (new != old, named(site)["SECRET_KEY_FALLBACKS"]) == (True, old)
+    assert believed(site, token), "signed with the former key"
+    later = log_in(site)
+    assert listed(site, "SECRET_KEY")["overlap"] == "open"
+    changes_nothing(site)
+    assert "--finish SECRET_KEY first" in site.run(SCRIPT, "SECRET_KEY", check=False)
+    assert "nobody is there to answer" in site.run(SCRIPT, "--finish", "SECRET_KEY", check=False)
+
+    said += site.run(SCRIPT, "--finish", "--yes", "SECRET_KEY")
+    assert "is refused" in said
+    assert not believed(site, token)
+    assert believed(site, later)
+    assert listed(site, "SECRET_KEY") | {"rotated_at": ""} == {
+        "name": "SECRET_KEY", "rotated_at": "", "age_days": 0, "overlap": None, "finish_from": None,
+    }  # fmt: skip
+    changes_nothing(site)
+    assert old not in said
+    assert new not in said
+    no_failures(load)
+
+
+def test_a_password_is_rotated_though_it_was_killed_half_way(site: Site, load: Load) -> None:
+    old, database = named(site)["POSTGRES_PASSWORD"], site.compose("ps", "--quiet", "db")
+    assert logs_in(site, "eatfit24_a", old)
+
+    cut_short(site, "POSTGRES_PASSWORD", after="moves over to")
+    said = once_it_may(site, "POSTGRES_PASSWORD")
+    assert "going on with what was cut short" in said
+    assert "is refused" in said
+    new = named(site)["POSTGRES_PASSWORD"]
+    assert (new != old, named(site)["POSTGRES_USER"]) == (True, "eatfit24_b")
+    assert logs_in(site, "eatfit24_b", new)
+    assert not logs_in(site, "eatfit24_a", old)
+    assert not logs_in(site, "eatfit24_a", new)
+    changes_nothing(site)
+    assert site.compose("ps", "--quiet", "db") == database, "the database's container stays"
+    assert not list((site.tree / ".state/secrets").glob("*.*")), "no value is left there"
+    for secret in (old, new):
+        assert secret not in said
+        assert secret not in site.compose("logs", "--no-color")
+    no_failures(load)
+
+
+def test_nobody_who_logs_in_is_a_superuser_or_an_owner(site: Site) -> None:
+    rows = site.compose(
+        *("exec", "-T", "db", "psql", "-U", "postgres", "-d", "eatfit24", "-qtAF,", "-c"),
+        "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls,"
+        " EXISTS (SELECT FROM pg_class WHERE relowner = r.oid), passwd IS NOT NULL"
+        " FROM pg_roles r JOIN pg_shadow ON usename = rolname WHERE rolcanlogin ORDER BY 1",
+    )
+    assert rows.split() == [
+        "eatfit24_a,f,f,f",
+        "eatfit24_b,f,f,t",
+        "postgres,t,t,f",  # whom the container's own socket alone lets in
+    ]
+
+
+def test_a_lost_database_comes_back_with_the_rotated_password(site: Site) -> None:
+    token = log_in(site)
+    site.run("scripts/backup.sh")
+    site.compose("rm", "--stop", "--force", "db")
+    site.run("docker", "volume", "rm", f"{site.values['COMPOSE_PROJECT_NAME']}_db")
+    site.run("scripts/restore.sh", "--yes")
+    assert believed(site, token)
+    values = named(site)
+    assert logs_in(site, values["POSTGRES_USER"], values["POSTGRES_PASSWORD"])
+    assert not logs_in(site, "eatfit24_a", values["POSTGRES_FIRST_PASSWORD"])
+    changes_nothing(site)
