@@ -43,7 +43,10 @@ TEXT = Parameter("a text", lambda value: isinstance(value, str), required=True)
 def build_service() -> Service:
     return Service(
         name="openrouter",
-        routes=(Route("POST", "/api/v1/chat/completions", _complete),),
+        routes=(
+            Route("POST", "/api/v1/chat/completions", _complete),
+            Route("GET", "/api/v1/key", _show_key),
+        ),
         faults={
             "error_in_200": FaultKind(_error_in_200, {"code": number(400, 599, whole=True)}),
             "finish_error": FaultKind(_finish_error),
@@ -60,10 +63,19 @@ def _error(status: int, message: str) -> dict[str, Any]:
     return {"error": {"code": status, "message": message}}
 
 
-def _complete(request: Request) -> Reply:
+def _check_key(request: Request) -> None:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise Refused(401, "No auth credentials found")
+
+
+def _show_key(request: Request) -> Reply:
+    _check_key(request)
+    return Reply(body={"data": {"label": "sandbox", "limit": None, "usage": 0}})
+
+
+def _complete(request: Request) -> Reply:
+    _check_key(request)
     wish = request.json()
     model = wish.get("model")
     if not isinstance(model, str) or not model:

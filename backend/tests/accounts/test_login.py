@@ -19,6 +19,7 @@ from tests.http import at_once, problem
 from tests.processes import wait_for
 
 URL = "/api/v1/auth/telegram"
+ROTATED = "123456:the-next-token"
 ANNA = {"id": 4711, "first_name": "Анна", "language_code": "en"}
 BIGGEST_ID = 2**52 - 1
 
@@ -187,6 +188,21 @@ def test_without_a_bot_token_nobody_is_let_in(settings: Any) -> None:
     settings.TELEGRAM_BOT_TOKEN = ""
     problem(log_in(data), 401, "login_refused")
     assert not User.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_page_that_was_open_while_the_token_was_rotated_logs_in(settings: Any) -> None:
+    open_page = init_data(token=settings.TELEGRAM_BOT_TOKEN)
+    settings.TELEGRAM_BOT_TOKEN_FALLBACKS = [settings.TELEGRAM_BOT_TOKEN]
+    settings.TELEGRAM_BOT_TOKEN = ROTATED
+    assert log_in(open_page).status_code == 200
+    assert log_in(init_data(token=ROTATED)).status_code == 200
+    problem(log_in(init_data(token="654321:other")), 401, "login_refused")
+    stale = init_data(token=settings.TELEGRAM_BOT_TOKEN_FALLBACKS[0], age=3605)
+    problem(log_in(stale), 401, "login_refused")
+    settings.TELEGRAM_BOT_TOKEN_FALLBACKS = []
+    problem(log_in(open_page), 401, "login_refused")
+    assert log_in(init_data(token=ROTATED)).status_code == 200
 
 
 @pytest.mark.django_db

@@ -47,6 +47,25 @@ def test_nobody_else_gets_in_and_all_hear_the_same(
     assert not Update.objects.exists()
 
 
+def test_while_the_secret_is_rotated_both_get_in(settings: Any) -> None:
+    settings.TELEGRAM_BOT_API_SECRET = "the-next-secret-of-the-webhook"
+    settings.TELEGRAM_BOT_API_SECRET_FALLBACKS = [SECRET]
+    following = {"X-Telegram-Bot-Api-Secret-Token": settings.TELEGRAM_BOT_API_SECRET}
+    former = HEADERS
+    person = Person(5)
+    for headers in (former, following):
+        assert post(person.update(text="soup"), headers).status_code == 200
+    other = {"X-Telegram-Bot-Api-Secret-Token": SECRET.upper()}
+    problem(post(person.update(text="soup"), other), 403, "forbidden")
+    settings.TELEGRAM_BOT_API_SECRET_FALLBACKS = []
+    problem(post(person.update(text="soup"), former), 403, "forbidden")
+    assert post(person.update(text="soup"), following).status_code == 200
+    settings.TELEGRAM_BOT_API_SECRET = ""
+    settings.TELEGRAM_BOT_API_SECRET_FALLBACKS = [SECRET]
+    problem(post(person.update(text="soup"), former), 403, "forbidden")
+    assert Update.objects.count() == 3
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
 def test_it_takes_post(method: str) -> None:
     assert Client().generic(method, URL, headers=HEADERS).status_code == 405

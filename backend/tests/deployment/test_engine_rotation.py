@@ -67,19 +67,9 @@ def believed(site: Site, token: str) -> bool:
 
 def logs_in(site: Site, role: str, password: str) -> bool:
     """Over TCP, as the processes do."""
+    asking = ("psql", "-h", "db", "-U", role, "-d", "eatfit24", "-c", "TABLE django_migrations")
     done = subprocess.run(
-        ["docker", "compose", "exec", "-T", "-e", "PGPASSWORD", "db"]
-        + [
-            "psql",
-            "-h",
-            "db",
-            "-U",
-            role,
-            "-d",
-            "eatfit24",
-            "-qtAc",
-            "SELECT count(*) FROM django_migrations",
-        ],
+        ["docker", "compose", "exec", "-T", "-e", "PGPASSWORD", "db", *asking],
         cwd=site.tree,
         env={**site.environment, "PGPASSWORD": password},
         capture_output=True,
