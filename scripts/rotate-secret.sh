@@ -316,6 +316,7 @@ main() {
   if [[ $what == list ]]; then list; exit; fi
   [[ -n $name && " ${NAMES[*]} " == *" $name "* ]] || misused "which secret? ${NAMES[*]}"
   take_lock deploy
+  take_lock restore
   refuse_where_it_cannot_be
   if [[ $what == finish ]] && ! is_open "$name"; then
     say "there is no former $name that is still good"

@@ -1,6 +1,7 @@
 """Secrets rotated under load: not one failed request, and the former one is dead at the end."""
 
 import json
+import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -10,20 +11,66 @@ import httpx
 import pytest
 
 from config.contract import parse_file
-from tests.deployment.engine import Site, login_data, running_site
+from sandbox.embedded import free_port
+from tests.deployment.engine import BOT_TOKEN, Site, login_data, running_site
 from tests.load import Load
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("deploys")]
 
 SCRIPT = "scripts/rotate-secret.sh"
-WEBHOOK = "/bot/webhook"
+OUTSIDE = "http://outside:8090"
+PROVIDERS = {
+    "TELEGRAM_API_URL": f"{OUTSIDE}/telegram",
+    "TELEGRAM_BOT_API_SECRET": secrets.token_hex(32),
+    "OPENROUTER_BASE_URL": f"{OUTSIDE}/openrouter/api/v1",
+    "OPENROUTER_API_KEY": "sk-or-former-key",
+}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as site:
+    with running_site(tmp_path_factory.mktemp("site"), **PROVIDERS) as site:
         yield site
+
+
+@pytest.fixture
+def outside(site: Site) -> Iterator[httpx.Client]:
+    """The sandbox, where this site's workers find the providers."""
+    port = free_port()
+    project, release = site.values["COMPOSE_PROJECT_NAME"], named(site)["RELEASE"]
+    container = site.run(
+        *("docker", "run", "--detach", "--rm", "--network", f"{project}_outbound"),
+        *("--network-alias", "outside", "--publish", f"127.0.0.1:{port}:8090"),
+        *("--volume", f"{site.tree}/backend/sandbox:/app/backend/sandbox:ro"),
+        *("--workdir", "/app/backend", "--entrypoint", "python", f"{project}-backend:{release}"),
+        *("-m", "sandbox", "--host", "0.0.0.0", "--port", "8090"),
+    ).strip()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            wait_for(lambda: answers(client), "the sandbox answers")
+            yield client
+    finally:
+        site.run("docker", "stop", "--time", "1", container, check=False)
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/_log").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def order(outside: httpx.Client, service: str, *statuses: int) -> None:
+    """What it answers next; 0 is as ever."""
+    for status in statuses:
+        how = {"kind": "status", "status": status} if status else {"kind": "latency", "seconds": 0}
+        assert outside.post("/_faults", json={"service": service, **how}).status_code == 201
+
+
+def received(outside: httpx.Client, service: str) -> list[str]:
+    entries = outside.get("/_log", params={"service": service}).json()["entries"]
+    return [entry["path"].rpartition("/")[2] for entry in entries]
 
 
 @pytest.fixture
@@ -172,6 +219,62 @@ def test_a_password_is_rotated_though_it_was_killed_half_way(site: Site, load: L
     no_failures(load)
 
 
+def hears(site: Site, secret: str) -> bool:
+    """Whether the webhook listens to who says this; what it is told is no update."""
+    headers = {"X-Telegram-Bot-Api-Secret-Token": secret}
+    answer = ask(site, "POST", "/bot/webhook", json={}, headers=headers)
+    assert answer.status_code in (400, 403), answer.text
+    return answer.status_code == 400
+
+
+def test_a_webhook_hears_both_until_the_former_secret_is_finished(
+    site: Site, load: Load, outside: httpx.Client
+) -> None:
+    name, old = "TELEGRAM_BOT_API_SECRET", named(site)["TELEGRAM_BOT_API_SECRET"]
+    workers = set(site.compose("ps", "--quiet", "celery-worker", "celery-beat").split())
+    order(outside, "telegram", 500)
+    assert "run the same again" in site.run(SCRIPT, name, check=False), "not registered"
+    assert listed(site, name)["overlap"] == "interrupted"
+    site.run(SCRIPT, name)
+    new = named(site)[name]
+    assert received(outside, "telegram")[-2:] == ["setWebhook", "getWebhookInfo"]
+    assert (new != old, hears(site, old), hears(site, new)) == (True, True, True)
+    site.run(SCRIPT, "--finish", "--yes", name)
+    assert (hears(site, old), hears(site, new)) == (False, True)
+    left = set(site.compose("ps", "--quiet", "celery-worker", "celery-beat").split())
+    assert left == workers, "who does not have it stays"
+    no_failures(load)
+
+
+def test_a_providers_key_is_tried_before_and_after(site: Site, outside: httpx.Client) -> None:
+    name, old, new = "OPENROUTER_API_KEY", "sk-or-former-key", "sk-or-'$next"
+    before, backend = containers(site), site.compose("ps", "--quiet", "backend")
+
+    def give(value: str) -> str:
+        return site.run("bash", "-c", f"{SCRIPT} {name} <key", check=False)
+
+    (site.tree / "key").write_text(f"{new}\n")
+    assert "without spaces, quotes" in give(new)
+    new = "sk-or-$next"
+    (site.tree / "key").write_text(f"{new}\n")
+    order(outside, "openrouter", 401)
+    assert "refused by OpenRouter" in give(new)
+    assert (named(site)[name], containers(site)) == (old, before), "nothing was changed"
+
+    give(new)
+    assert named(site)[name] == new
+    held = site.compose("exec", "-T", "celery-worker", "printenv", name).strip()
+    assert held == new
+    assert site.compose("ps", "--quiet", "backend") == backend, "it has no such key"
+    changes_nothing(site)
+    assert "is alive: revoke it" in site.run(SCRIPT, "--finish", name, check=False)
+    assert listed(site, name)["overlap"] == "open"
+    order(outside, "openrouter", 401)
+    assert "is refused" in site.run(SCRIPT, "--finish", name)
+    assert set(received(outside, "openrouter")) == {"key"}
+    assert listed(site, name)["overlap"] is None
+
+
 def test_nobody_who_logs_in_is_a_superuser_or_an_owner(site: Site) -> None:
     rows = site.compose(
         *("exec", "-T", "db", "psql", "-U", "postgres", "-d", "eatfit24", "-qtAF,", "-c"),
@@ -197,3 +300,16 @@ def test_a_lost_database_comes_back_with_the_rotated_password(site: Site) -> Non
     assert logs_in(site, values["POSTGRES_USER"], values["POSTGRES_PASSWORD"])
     assert not logs_in(site, "eatfit24_a", values["POSTGRES_FIRST_PASSWORD"])
     changes_nothing(site)
+
+
+def test_a_leaked_token_lets_nobody_in(site: Site, load: Load, outside: httpx.Client) -> None:
+    token = log_in(site)
+    (site.tree / "key").write_text("123456:AAEngine-next_token\n")
+    order(outside, "telegram", 0, 0, 0, 401)  # getMe, the webhook, and getMe by the former one
+    said = site.run("bash", "-c", f"{SCRIPT} --emergency TELEGRAM_BOT_TOKEN <key")
+    assert "is refused" in said
+    assert BOT_TOKEN not in said
+    body = {"init_data": login_data(4711)}
+    assert ask(site, "POST", "/api/v1/auth/telegram", json=body).status_code == 401
+    assert believed(site, token), "who is logged in stays"
+    no_failures(load)
