@@ -132,7 +132,7 @@ stop_half_way() {
     rm -f "$state/deploying" "$staged"
     warn "nothing was changed: $name is what it was"
   elif ((moving == 2)); then
-    warn "half-way: .env holds the new value and both are good; run the same again to go on"
+    warn "half-way: .env says what shall be, and people are served; run the same again to go on"
   fi
   exit "$status"
 }
@@ -200,13 +200,13 @@ open_overlap() {
 close_overlap() { # the former one is void, and shown to be
   local former fallback=${FALLBACKS[$name]:-}
   local -a all
-  mapfile -t all < <(cat "$secrets/$name.former" 2>/dev/null)
+  mapfile -t all < <(cat "$secrets/$name.former" 2>/dev/null || setting "${fallback:-none}" | tr ',' '\n')
   if [[ -n ${ISSUED_BY[$name]:-} ]]; then
     for former in "${all[@]}"; do
       expect there "$former" refused "the former $name is alive: revoke it at ${ISSUED_BY[$name]}, then: scripts/rotate-secret.sh --finish $name"
     done
   fi
-  if [[ -n $fallback && -n $(setting "$fallback") ]]; then
+  if [[ -n $fallback && $what == finish ]]; then
     stage "$fallback="
     move_backend
     move_rest
