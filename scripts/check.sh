@@ -67,7 +67,7 @@ gate_compile() {  # into a directory of its own: what is there may be stale, or 
 
 gate_shell() {
   cd ..
-  git ls-files -co --exclude-standard -- '*.sh' .ci/run | xargs shellcheck -x
+  git ls-files -co --exclude-standard -- '*.sh' .ci/run | xargs -P 2 -n 5 shellcheck -x
 }
 
 check_schema() { check-jsonschema --builtin-schema "vendor.$1" "${@:2}"; }

@@ -121,6 +121,53 @@ def test_every_gate_is_shown_to_fail() -> None:
     assert set(listed) == {gate for gate, _, _ in BROKEN}
 
 
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("clone")
+    make_clone(tree)
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "says"),
+    [
+        ("workflows/build.yml", "runs-on:", "runs-at:", "'runs-on' is a required property"),
+        ("dependabot.yml", "interval: weekly", "interval: sometimes", "'sometimes' is not one of"),
+        ("ISSUE_TEMPLATE/bug.yml", "type: input", "type: inputs", "'inputs' is not one of"),
+    ],
+)
+def test_what_github_would_not_understand_is_refused(
+    clone: Path, path: str, before: str, after: str, says: str
+) -> None:
+    file = clone / ".github" / path
+    sound = file.read_text()
+    assert before in sound
+    file.write_text(sound.replace(before, after))
+    done = run_script(clone, "check.sh", "workflows")
+    file.write_text(sound)
+    assert done.returncode == 1
+    assert says in done.stdout
+
+
+def test_secrets_of_our_own_kinds_are_found_and_not_shown(clone: Path) -> None:
+    word = "q1W2e3R4t5Y6u7I8o9P0a1S2d3F4g5H6j7K8l9Z0x1C"
+    leaks = {
+        "settings.env": f"SECRET_KEY={word}\n",
+        "shop.py": f'KEY = "live_{word}"\n',
+        "bot.md": f"The bot: {BOT_TOKEN}\n",
+    }
+    for name, text in leaks.items():
+        (clone / name).write_text(text)
+    done = run_script(clone, "check.sh", "secrets")
+    for name in leaks:
+        (clone / name).unlink()
+    assert done.returncode == 1
+    assert all(name in done.stdout for name in leaks), done.stdout
+    assert word not in done.stdout
+    assert BOT_TOKEN not in done.stdout
+    assert run_script(clone, "check.sh", "secrets").returncode == 0
+
+
 def test_an_unknown_gate_is_refused() -> None:
     done = run_script(ROOT, "check.sh", "lint", "lnit")
     assert done.returncode == 64
