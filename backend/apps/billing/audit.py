@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Prefetch, QuerySet, Sum
 
 from apps.billing.arithmetic import NOTHING
 from apps.billing.ledger import digest_of
@@ -36,8 +36,24 @@ def audit() -> Iterator[str]:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield from _payments()
         yield from _refunds()
-        for customer in Customer.objects.order_by("pk").iterator(chunk_size=500):
+        for customer in _with_what_is_theirs().iterator(chunk_size=500):
             yield from _customer(customer)
+
+
+def _with_what_is_theirs() -> QuerySet[Customer]:
+    """Read for many customers at once: six questions each would take hours."""
+    roubles = Payment.objects.filter(
+        state=Payment.State.SUCCEEDED, kind__in=(Payment.Kind.TRIAL, Payment.Kind.BINDING)
+    ).prefetch_related("refunds")
+    return (
+        Customer.objects.order_by("pk")
+        .select_related("subscription")
+        .prefetch_related(
+            Prefetch("ledger", Entry.objects.order_by("number")),
+            "subscription__terms",
+            Prefetch("payments", roubles, to_attr="roubles_taken"),
+        )
+    )
 
 
 def _payments() -> Iterator[str]:
@@ -75,7 +91,7 @@ def _customer(customer: Customer) -> Iterator[str]:
     name = f"customer {customer.pk}"
     balance, digest, number = NOTHING, "", 0
     terms: dict[UUID, RebuiltTerm] = {}
-    for entry in Entry.objects.filter(customer=customer).order_by("number"):
+    for entry in customer.ledger.all():
         number += 1
         balance += entry.amount
         if entry.number != number:
@@ -98,7 +114,8 @@ def _customer(customer: Customer) -> Iterator[str]:
 
 
 def _terms(customer: Customer, rebuilt: dict[UUID, RebuiltTerm], balance: Decimal) -> Iterator[str]:
-    stored = {term.pk: term for term in Term.objects.filter(subscription__customer=customer)}
+    subscription: Subscription | None = getattr(customer, "subscription", None)
+    stored = {term.pk: term for term in subscription.terms.all()} if subscription else {}
     for pk in stored.keys() | rebuilt.keys():
         term, again = stored.get(pk), rebuilt.get(pk)
         if term is None or again is None:
@@ -115,13 +132,10 @@ def _terms(customer: Customer, rebuilt: dict[UUID, RebuiltTerm], balance: Decima
             if here != there:
                 yield f"term {pk}: its {field} is {here}, the ledger says {there}"
     yield from _overlaps(stored)
-    yield from _subscription(customer, rebuilt, stored)
+    if subscription:
+        yield from _subscription(subscription, rebuilt, stored)
     loose = balance - sum((term.value for term in rebuilt.values()), NOTHING)
-    owed = Payment.objects.filter(
-        customer=customer, state=Payment.State.SUCCEEDED, kind__in=("trial", "binding")
-    )
-    given_back = Refund.objects.filter(payment__in=owed, state=Refund.State.SUCCEEDED)
-    due = _sum(owed) - _sum(given_back)
+    due = sum((_still_to_be_given_back(one) for one in customer.roubles_taken), NOTHING)  # type: ignore[attr-defined]
     if loose != due:
         yield f"customer {customer.pk}: {loose} lies on no term, {due} is still to be given back"
 
@@ -139,11 +153,8 @@ def _overlaps(terms: dict[UUID, Term]) -> Iterator[str]:
 
 
 def _subscription(
-    customer: Customer, rebuilt: dict[UUID, RebuiltTerm], stored: dict[UUID, Term]
+    subscription: Subscription, rebuilt: dict[UUID, RebuiltTerm], stored: dict[UUID, Term]
 ) -> Iterator[str]:
-    subscription = Subscription.objects.filter(customer=customer).first()
-    if subscription is None:
-        return
     ends = [
         term.ends
         for pk, term in rebuilt.items()
@@ -157,5 +168,9 @@ def _subscription(
         )
 
 
-def _sum(rows: Any) -> Decimal:
-    return rows.aggregate(sum=Sum("amount"))["sum"] or NOTHING
+def _still_to_be_given_back(payment: Payment) -> Decimal:
+    given_back = [
+        refund.amount for refund in payment.refunds.all() if refund.state == Refund.State.SUCCEEDED
+    ]
+    left: Decimal = payment.amount - sum(given_back, NOTHING)
+    return left

@@ -66,6 +66,22 @@ def test_two_pages_that_are_both_paid_are_both_had(
     assert list(audit()) == []
 
 
+def test_months_bought_ahead_are_credited_whole(shop: Shop, user: User) -> None:
+    first, ahead = shop.buy(user), shop.buy(user)
+    shop.buy(user, "year")
+    first.term.refresh_from_db()
+    ahead.term.refresh_from_db()
+    assert (ahead.term.value, ahead.term.ends) == (0, ahead.term.begins), "it never began"
+    year = Term.objects.get(version__plan="year")
+    assert first.term.ends == year.begins
+    credit = year.value - YEAR
+    used = first.term.entries.filter(kind="expired").aggregate(sum=Sum("amount"))["sum"]
+    assert credit == 2 * MONTH + used
+    assert held() == YEAR + credit
+    assert subscription_of(user).paid_until == year.ends
+    assert list(audit()) == []
+
+
 def test_a_price_that_rose_meanwhile_is_the_one_that_was_asked(shop: Shop, user: User) -> None:
     asked = shop.check_out(user).json()
     call_command("plans", "add", "month", "--price=399", "--months=1", "--recognitions=700")

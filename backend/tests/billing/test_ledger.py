@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 from math import ceil
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,6 +14,7 @@ from apps.accounts.models import User
 from apps.billing.audit import audit
 from apps.billing.models import Customer, Entry, Payment, PlanVersion, Subscription, Term
 from tests.billing.shop import Shop, subscription_of
+from tests.http import make_user
 
 
 def execute(statement: str) -> None:
@@ -147,3 +149,12 @@ def test_a_change_of_plan_is_credited_by_days(shop: Shop, user: User) -> None:
     assert Subscription.objects.get().state == "active"
     assert Payment.objects.filter(state="succeeded").count() == 2
     assert list(audit()) == []
+
+
+def test_the_audit_of_many_asks_no_more_often(
+    shop: Shop, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(6):
+        shop.buy(make_user(), trial=True)
+    with django_assert_max_num_queries(16):
+        assert list(audit()) == []
