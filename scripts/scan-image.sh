@@ -22,8 +22,10 @@ scan() { # IMAGE
   docker image inspect "$1" >/dev/null 2>&1 || docker pull --quiet "$1" >/dev/null || return
   say "scanning $1"
   docker save --output "$copy/image.tar" "$1" || return
-  docker run --rm --volume "$copy:/scan:ro" --cap-drop ALL --security-opt no-new-privileges "$scanner" \
-    docker-archive:/scan/image.tar --only-fixed --fail-on high --quiet
+  # As who owns the copy: root without capabilities could not read it. The database is fetched once.
+  docker run --rm --user "$(id -u):$(id -g)" --cap-drop ALL --security-opt no-new-privileges \
+    --volume "$copy:/scan" --env GRYPE_DB_CACHE_DIR=/scan/database --env TMPDIR=/scan \
+    "$scanner" docker-archive:/scan/image.tar --only-fixed --fail-on high --quiet
 }
 
 main() {

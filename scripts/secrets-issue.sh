@@ -36,6 +36,7 @@ print("What the server reports of its secrets. How to rotate one, and when: docs
 print(line(column.replace("_", " ") for column in columns))
 print(line("---" for _ in columns))
 for row in rows:
+    row["rotated_at"] = row.get("rotated_at") or "never"
     print(line(row.get(column) for column in columns))
 '
 }
