@@ -176,8 +176,9 @@ def _grant(customer: LockedCustomer, payment: Payment, saved: bool, at: datetime
     )
     if bought or subscription.next_version_id == payment.version_id:
         subscription.next_version = None
-    if bought and saved:
-        subscription.automatic_renewal = True
+    if bought and (saved or not payment.saves_method):
+        # Who bought without it wants no other card charged either.
+        subscription.automatic_renewal = saved
     turn_subscription(customer=customer, subscription=subscription, at=at)
     messages.tell_paid(payment=payment, subscription=subscription)
 

@@ -141,7 +141,11 @@ class CheckoutIn(ToPage):
         False, description="Save a card for a rouble that is given back, and try the plan first"
     )
     automatic_renewal: bool = Field(
-        True, description="Save the card and charge it at the end of each period"
+        True,
+        description=(
+            "Save the card and charge it at the end of each period; "
+            "false switches automatic renewal off"
+        ),
     )
 
 

@@ -228,6 +228,18 @@ def test_switched_off_and_on_again_it_renews(shop: Shop, user: User) -> None:
     assert [payment.state for payment in renewals()] == ["succeeded"]
 
 
+def test_who_buys_without_renewal_is_not_charged_by_an_earlier_wish(shop: Shop, user: User) -> None:
+    shop.buy(user)
+    assert subscription_of(user).automatic_renewal
+    shop.buy(user, automatic_renewal=False)
+    assert not subscription_of(user).automatic_renewal
+    assert PaymentMethod.objects.filter(unbound_at=None).count() == 1, "the card is still theirs"
+    shop.live(timedelta(days=70))
+    assert renewals() == []
+    assert shop.earned() == 2 * ALL
+    assert subscription_of(user).state == "expired"
+
+
 # Many
 
 
