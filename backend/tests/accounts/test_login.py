@@ -56,7 +56,7 @@ def log_in(data: Any) -> Any:
 
 GOOD: dict[str, tuple[MakeInitData, str, str]] = {
     "plain": (init_data, "Анна", "en"),
-    "almost an hour old": (partial(init_data, age=3590), "Анна", "en"),
+    "nearly an hour old": (partial(init_data, age=3540), "Анна", "en"),
     "a clock a little ahead": (partial(init_data, age=-30), "Анна", "en"),
     "unknown fields": (partial(init_data, query_id="AAE", new_field="?"), "Анна", "en"),
     "a signature beside the hash": (partial(init_data, signature="QUJD"), "Анна", "en"),

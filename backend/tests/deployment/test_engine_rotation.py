@@ -16,7 +16,7 @@ from tests.deployment.engine import BOT_TOKEN, Site, login_data, running_site
 from tests.load import Load
 from tests.processes import wait_for
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("deploys")]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("rotation")]
 
 SCRIPT = "scripts/rotate-secret.sh"
 OUTSIDE = "http://outside:8090"
