@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from sandbox.embedded import free_port
 from tests.deployment.engine import Stack
-from tests.deployment.test_engine_backups import newest
+from tests.deployment.test_engine_backups import databases, newest, remember, remembered, sql, works
 from tests.deployment.test_retention import kept
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
@@ -104,6 +104,26 @@ def test_off_site_is_rehearsed(stack: Stack, bucket: Bucket) -> None:
     assert "good: " in stack.run("scripts/restore-rehearsal.sh", "--offsite")
     assert not list((stack.tree / "backups").glob(".offsite*"))
     assert "there is no backup in backups" in stack.run("scripts/restore-rehearsal.sh", check=False)
+
+
+def test_a_server_that_is_gone_comes_back_from_off_site(stack: Stack, bucket: Bucket) -> None:
+    """Photos, too; and what was written after the backup, from the WAL."""
+    # Of today: older ones that no row names are removed.
+    day = f"/srv/photos/{datetime.now(UTC):%Y-%m-%d}"
+    put = f"mkdir -p {day} && echo photo >{day}/one.jpg"
+    stack.compose("exec", "-T", "backend", "sh", "-c", put)
+    stack.run("scripts/backup.sh")
+    remember(stack, "after-the-backup")
+    stack.run("scripts/backup.sh", "wal")
+    stack.compose("down", "--volumes")
+    shutil.rmtree(stack.tree / "backups")
+    stack.run("scripts/restore.sh", "--offsite", "--yes", "--at", "latest")
+    assert "after-the-backup" in remembered(stack)
+    assert works(stack)
+    show = ("exec", "-T", "backend", "cat", f"{day}/one.jpg")
+    assert stack.compose(*show).strip() == "photo"
+    for former in [name for name in databases(stack) if "_before_" in name]:
+        sql(stack, f'DROP DATABASE "{former}"', "postgres")
 
 
 def test_while_off_site_is_away_the_backup_here_is_whole(stack: Stack, bucket: Bucket) -> None:
