@@ -1,5 +1,6 @@
 """The frontend on a real engine: who is believed, what is refused, what people see meanwhile."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -118,6 +119,8 @@ def test_with_a_certificate_the_port_speaks_tls(stack: Stack) -> None:
         assert moved.headers["Location"] == f"https://{HOST}/api/v1/x?y=1"
         old = ["openssl", "s_client", "-tls1_1", "-connect", f"127.0.0.1:{port}"]
         assert subprocess.run(old, input=b"", capture_output=True, check=False).returncode != 0
+        report = json.loads(stack.run("scripts/smoke-test.sh", "--json"))
+        assert report["ok"], report
     shutil.rmtree(directory)
 
 
