@@ -6,7 +6,7 @@
 #   tables         table, rows, checksum of the rows: of the very snapshot that was dumped
 #   database.dump  pg_dump's custom format, compressed
 #   base.tar.gz    the cluster's files, where WAL is replayed onto; kept for BACKUP_KEEP_DAYS
-#   photos.tar.gz   the photos, where there are any
+#   photos.tar.gz  the photos
 #   SHA256SUMS     of all of these
 # BACKUP_DIR/wal/CLUSTER/SEGMENT.gz  WAL since the oldest base
 # Where BACKUP_AGE_RECIPIENT is set, what holds data is encrypted and ends in .age.

@@ -66,6 +66,10 @@ def test_what_was_lost_by_hand_comes_back(stack: Stack) -> None:
 
 
 def test_nothing_in_a_backup_can_be_read_without_the_key(stack: Stack) -> None:
+    sealed = {f"{name}.age" for name in ("database.dump", "base.tar.gz", "photos.tar.gz")}
+    assert {path.name for path in newest(stack).iterdir()} == {
+        *sealed, "about", "tables", "SHA256SUMS"
+    }  # fmt: skip
     for path in newest(stack).iterdir():
         if path.name not in ("about", "tables", "SHA256SUMS"):
             assert path.read_bytes().startswith(b"age-encryption.org/"), path.name
