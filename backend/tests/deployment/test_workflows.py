@@ -107,6 +107,16 @@ def test_pre_commit_calls_gates_each_of_which_something_sets_off() -> None:
         assert any(re.search(hook.get("files", ""), name) for name in tracked), hook["id"]
 
 
+def test_the_changelog_knows_this_version() -> None:
+    released = re.findall(
+        r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$",
+        (ROOT / "CHANGELOG.md").read_text(),
+        re.MULTILINE,
+    )
+    project = tomllib.loads((BACKEND / "pyproject.toml").read_text())["project"]
+    assert released[0] == project["version"]
+
+
 def test_a_person_is_told_where_a_weakness_is_reported() -> None:
     assert "Private vulnerability reporting" in (ROOT / "SECURITY.md").read_text()
     assert "SECURITY.md" in (ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text()
