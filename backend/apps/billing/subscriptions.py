@@ -279,13 +279,13 @@ def forget_method(method: PaymentMethod, *, at: datetime) -> None:
 def erase_billing(user: User) -> None:
     """Before the person's account goes: nothing is charged any more, no card or address is kept."""
     with transaction.atomic():
-        # Payments before their customer, as everywhere: see docs/BILLING.md.
+        # Notifications before payments before their customer, as everywhere: docs/BILLING.md.
         own = Payment.objects.filter(customer__user=user)
-        own.exclude(contact="").update(contact="")
         # What the provider told of them names the card.
         for told in (own, Refund.objects.filter(payment__in=own)):
             ids = told.exclude(provider_id=None).values("provider_id")
             Notification.objects.filter(object_id__in=ids).update(body="")
+        own.exclude(contact="").update(contact="")
         customer = _customer_of(user)
         if customer is None:
             return

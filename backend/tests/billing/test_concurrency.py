@@ -105,12 +105,13 @@ def test_refunds_of_all_kinds_at_once_never_exceed_what_was_paid(shop: Shop, use
     from apps.billing.gateway import NewRefund
 
     payment = shop.buy(user)
-    new = NewRefund(payment=str(payment.provider_id), amount=Decimal("150.00"))
+    new = NewRefund(payment=str(payment.provider_id), amount=Decimal("149.00"))
     found = shop.gateway.create_refund(new, key="in-the-cabinet")
 
     def ask() -> None:
+        """Of the two who ask at once, one is refused."""
         try:
-            request_refund(payment_id=payment.pk, amount=Decimal("149.00"), why="asked", by="anna")
+            request_refund(payment_id=payment.pk, amount=Decimal("150.00"), why="asked", by="anna")
         except NotRefundable:
             return
 
@@ -121,6 +122,31 @@ def test_refunds_of_all_kinds_at_once_never_exceed_what_was_paid(shop: Shop, use
     assert shop.earned() == 0 == payment.customer.ledger.last().balance
     assert not Finding.objects.exists()
     assert list(audit()) == []
+
+
+def test_who_leaves_while_their_payment_comes_in(shop: Shop, user: User) -> None:
+    before = deadlocks()
+    pk = shop.check_out(user, contact="anna@example.com").json()["id"]
+    shop.pay(pk)
+    there = shop.provider_id(pk)
+    Payment.objects.update(provider_id=there)
+    shop.pass_time(timedelta(minutes=5))
+    shop.notify("payment.succeeded", there, payment_method={"card": {"last4": "4477"}})
+    notification = str(Notification.objects.get().pk)
+    all_at_once(
+        lambda: tasks.settle_payment(pk),
+        lambda: tasks.settle_notification(notification),
+        lambda: wishes.erase_billing(user),
+    )
+    wishes.erase_billing(user)
+    user.delete()
+    shop.live(timedelta(days=40))
+    payment = Payment.objects.get()
+    assert (payment.state, payment.contact) == ("succeeded", "")
+    assert set(payment.customer.methods.values_list("provider_id", "title")) <= {("", "")}
+    assert Notification.objects.get().body == ""
+    assert list(audit()) == []
+    assert deadlocks() == before
 
 
 def test_nobody_waits_for_ever_for_each_other(shop: Shop, user: User) -> None:
