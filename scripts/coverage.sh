@@ -34,6 +34,7 @@ main() {
     --since)
       [[ -n ${2:-} ]] || { say "coverage.sh: --since takes a COMMIT"; exit 64; }
       since=$2
+      [[ ! $since =~ ^0+$ ]] || since=HEAD^ # so GitHub calls what was before a branch's first push
       shift 2
       ;;
   esac

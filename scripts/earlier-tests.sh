@@ -27,6 +27,7 @@ main() {
     commit=$1
     shift
   fi
+  [[ ! $commit =~ ^0+$ ]] || commit=HEAD^ # so GitHub calls what was before a branch's first push
   cd "$root"
   git cat-file -e "$commit^{commit}" 2>/dev/null || fail "there is no commit $commit in this clone"
   commit=$(git rev-parse "$commit^{commit}")

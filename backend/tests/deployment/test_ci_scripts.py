@@ -228,4 +228,7 @@ def test_coverage_fails_below_its_floor_and_when_the_floor_is_lowered(tmp_path: 
     done = run_script(tmp_path, "coverage.sh", "--since", before, "-q", test)
     assert done.returncode == 3
     assert f"the floor is 1, and was 99 at {before}: it only rises" in done.stdout
+    commit_all(tmp_path, "Low")
+    done = run_script(tmp_path, "coverage.sh", "--since", "0" * 40, "-q", test)
+    assert done.returncode == 3, "on a branch that is pushed for the first time"
     assert run_script(tmp_path, "coverage.sh", "-q", test).returncode == 0
