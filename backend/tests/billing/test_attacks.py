@@ -361,8 +361,8 @@ def test_a_pending_one_is_asked_for_ever_more_seldom(shop: Shop, user: User) -> 
         before = shop.asked("GET", "/yookassa/v3/payments/")
         shop.live(timedelta(hours=1))
         asked.append(shop.asked("GET", "/yookassa/v3/payments/") - before)
-    assert asked == sorted(asked, reverse=True)
-    assert asked[0] > 2 * asked[-1] >= 2
+    assert asked[0] > 2 * asked[1]
+    assert asked[1] > asked[-1] >= 1
     renewal.refresh_from_db()
     with pytest.raises(NotYet) as waits:
         settle_payment(renewal)
