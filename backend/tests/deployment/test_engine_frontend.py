@@ -46,6 +46,13 @@ def seen_as(stack: Stack, url: str, **headers: str) -> str:
     return line.rpartition('"client":"')[2].partition('"')[0]
 
 
+def notified(url: str, sender: str) -> int:
+    """How somebody is answered who says that they are the provider, and says nothing else."""
+    headers = {"Host": HOST, "X-Forwarded-For": sender}
+    path = "/api/v1/billing/yookassa/notifications"
+    return httpx.post(f"{url}{path}", headers=headers, content=b"{}").status_code
+
+
 def urls(stack: Stack) -> list[str]:
     port = stack.values["PUBLIC_PORT"]
     return [f"http://127.0.0.1:{port}", f"http://[::1]:{port}"]
@@ -55,6 +62,7 @@ def test_nobody_says_himself_who_he_is(stack: Stack) -> None:
     for url in urls(stack):
         for claimed in (FORGED, f"{FORGED}, 127.0.0.1", f"::ffff:{FORGED}"):
             assert FORGED not in seen_as(stack, url, **{"X-Forwarded-For": claimed})
+            assert notified(url, claimed) == 403
 
 
 def test_a_trusted_proxy_is_believed(stack: Stack) -> None:
@@ -62,6 +70,7 @@ def test_a_trusted_proxy_is_believed(stack: Stack) -> None:
     peer = seen_as(stack, url)
     with configured(stack, TRUSTED_PROXIES=f"{peer}/32,fd00::/8"):
         assert seen_as(stack, url, **{"X-Forwarded-For": FORGED}) == FORGED
+        assert notified(url, FORGED) == 400, "its sender is believed; it is no notification"
         # The client wrote the first address itself; the proxy added the second.
         forged = {"X-Forwarded-For": f"1.2.3.4, {FORGED}"}
         assert seen_as(stack, url, **forged) == FORGED
