@@ -96,6 +96,18 @@ def networks(text: str) -> tuple[str, ...]:
     return parts
 
 
+def address(text: str) -> str:
+    """One of this machine's, as Compose takes it: IPv6 in brackets."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        version = ipaddress.ip_address(bare).version
+    except ValueError:
+        version = 0
+    if (version, bare == text) not in ((4, True), (6, False)):
+        raise Invalid("takes an address such as 127.0.0.1 or [::1]")
+    return text
+
+
 http_origin = url(
     r"https?://[^\s/?#@\\]+", "takes an address such as https://eatfit24.example, without a path"
 )

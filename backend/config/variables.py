@@ -8,6 +8,7 @@ from config.kinds import (
     DIRECTORY,
     PORT,
     Value,
+    address,
     chat_ids,
     choice,
     flag,
@@ -68,7 +69,13 @@ PROCESS_VARIABLES = (
         parse=PORT,
         default="3000",
         roles=COMPOSE,
-        meaning="Port of the frontend for people, on every address.",
+        meaning="Port of the frontend for people.",
+    ),
+    Variable(
+        name="PUBLIC_ADDRESS",
+        parse=address,
+        roles=COMPOSE,
+        meaning="Its one address: 127.0.0.1 for a proxy on this server; unset: every one.",
     ),
     Variable(
         name="CHECK_PORT",

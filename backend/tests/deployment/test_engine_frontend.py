@@ -110,6 +110,19 @@ def test_a_proxy_of_this_machine_comes_from_the_gateway(stack: Stack) -> None:
     assert "test is successful" in said
 
 
+def test_a_proxy_on_the_same_server_is_believed_and_nobody_passes_it_by(stack: Stack) -> None:
+    ours, past_it = urls(stack)
+    project = stack.values["COMPOSE_PROJECT_NAME"]
+    gateway = "{{(index .IPAM.Config 0).Gateway}}"
+    found = stack.run("docker", "network", "inspect", "--format", gateway, f"{project}_public")
+    # Whoever comes over IPv6 looks like that proxy: the engine itself hands these on.
+    assert seen_as(stack, past_it) == found.strip()
+    with configured(stack, TRUSTED_PROXIES=f"{found.strip()}/32", PUBLIC_ADDRESS="127.0.0.1"):
+        assert seen_as(stack, ours, **{"X-Forwarded-For": FORGED}) == FORGED
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{past_it}/app")
+
+
 def test_with_a_certificate_the_port_speaks_tls(stack: Stack) -> None:
     directory = stack.tree / "certificates"
     make_certificate(directory)
