@@ -52,8 +52,16 @@ check_container() {  # SERVICE ID
     report ok "container $1 is healthy" ""
   else
     words=$(docker logs --tail 8 "$2" 2>&1 | cut -c 1-500)
-    report FAILED "container $1 is healthy" "$state; exit code $(docker inspect --format '{{.State.ExitCode}}' "$2"); its last words: $words"
+    report FAILED "container $1 is healthy" "$state; exit code $(last_exit_code "$2"); its last words: $words"
   fi
+}
+
+last_exit_code() {  # ID: also where Docker has started it again meanwhile
+  local code
+  code=$(docker events --since 10m --until "$(date +%s)" --filter "container=$1" --filter event=die \
+    --format '{{index .Actor.Attributes "exitCode"}}' | tail -n 1)
+  [[ -n $code ]] || code=$(docker inspect --format '{{.State.ExitCode}}' "$1")
+  echo "$code"
 }
 
 newest_container() {  # SERVICE: while a deploy goes on there are two backends

@@ -99,12 +99,11 @@ def networks(text: str) -> tuple[str, ...]:
 def address(text: str) -> str:
     """One of this machine's, as Compose takes it: IPv6 in brackets."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    kind = ipaddress.IPv4Address if bare == text else ipaddress.IPv6Address
     try:
-        version = ipaddress.ip_address(bare).version
+        kind(bare)
     except ValueError:
-        version = 0
-    if (version, bare == text) not in ((4, True), (6, False)):
-        raise Invalid("takes an address such as 127.0.0.1 or [::1]")
+        raise Invalid("takes an address such as 127.0.0.1 or [::1]") from None
     return text
 
 

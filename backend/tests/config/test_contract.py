@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import contract, kinds
-from config.contract import VARIABLES, ContractError
+from config.contract import BY_NAME, VARIABLES, ContractError
 from tests.config.environments import SOUND, run_python
 
 FLAGS = [variable.name for variable in VARIABLES if variable.parse is kinds.flag]
@@ -385,3 +385,12 @@ def test_a_worker_has_a_way_to_its_provider(
         contract.check(environ, "worker")
         return
     assert set(refused(environ, "worker")) == {*missing}
+
+
+@pytest.mark.parametrize("good", ["127.0.0.1", "[::1]"])
+@pytest.mark.parametrize("bad", ["::1", "[127.0.0.1]", "localhost", "127.0.0.1:3000"])
+def test_an_address_is_as_compose_takes_it(good: str, bad: str) -> None:
+    parse = BY_NAME["PUBLIC_ADDRESS"].parse
+    assert parse(good) == good
+    with pytest.raises(ValueError, match="such as 127.0.0.1"):
+        parse(bad)

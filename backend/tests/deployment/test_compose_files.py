@@ -74,7 +74,7 @@ def test_the_containers_fit_into_a_small_server() -> None:
 
 def test_the_frontend_alone_publishes() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    people = "${PUBLIC_ADDRESS:+${PUBLIC_ADDRESS}:}${PUBLIC_PORT:-3000}:8080"
+    people = "${PUBLIC_ADDRESS:+${PUBLIC_ADDRESS:-}:}${PUBLIC_PORT:-3000}:8080"
     assert published == {"frontend": [people, "127.0.0.1:${CHECK_PORT:-8000}:8081"]}
     assert not [name for name, service in SERVICES.items() if "network_mode" in service]
 

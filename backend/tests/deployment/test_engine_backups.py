@@ -186,7 +186,12 @@ def test_a_lost_database_comes_back_with_its_last_wal(stack: Stack) -> None:
 def test_a_backup_that_is_cut_short_is_none(stack: Stack, how: signal.Signals) -> None:
     before = set((stack.tree / "backups").glob("20*"))
     process = subprocess.Popen(
-        ["scripts/backup.sh"], cwd=stack.tree, env=stack.environment, stdout=subprocess.PIPE
+        ["scripts/backup.sh"],
+        cwd=stack.tree,
+        env=stack.environment,
+        stdout=subprocess.PIPE,
+        # As from a terminal: whatever runs in a shell's background ignores it, and its children do.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: list((stack.tree / "backups").glob(".partial-*")), "it has begun")
     process.send_signal(how)
