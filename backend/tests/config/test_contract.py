@@ -392,5 +392,5 @@ def test_a_worker_has_a_way_to_its_provider(
 def test_an_address_is_as_compose_takes_it(good: str, bad: str) -> None:
     parse = BY_NAME["PUBLIC_ADDRESS"].parse
     assert parse(good) == good
-    with pytest.raises(ValueError, match="such as 127.0.0.1"):
+    with pytest.raises(ValueError, match="such as"):
         parse(bad)
